@@ -1,0 +1,1 @@
+"""Durable truth: segments, sealing, manifests, blobs. Writing needs the standard library alone."""

@@ -1,0 +1,173 @@
+"""Parts: immutable Parquet files named by their content. Written here, and read back whole for merging."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mllab.errors import StoreCorrupt
+from mllab.store.fs import SEALED_MODE, translate_os_errors
+from mllab.store.manifest import Fold, Part
+from mllab.store.schema import (
+    LOGS,
+    POINTS,
+    RUN_TABLES,
+    TIME,
+    sort_run_table,
+    states_from_tables,
+    tables_from_states,
+    write_options,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mllab.store.fs import Disk
+    from mllab.store.layout import Layout
+    from mllab.store.manifest import Manifest
+    from mllab.store.points import PointColumns
+    from mllab.store.run_state import RunState
+
+
+def write_part(layout: Layout, disk: Disk, name: str, table: pa.Table) -> Part:
+    """Write a table as a part: synced, hashed and renamed into place. Writing equal rows gives the same part."""
+    refs = pc.min_max(table["ref"]).as_py()
+    temporary = os.path.join(layout.parts, f"{name}.{os.getpid()}.tmp")
+    with translate_os_errors(f"a part of {name}"):
+        try:
+            pq.write_table(table, temporary, **write_options(name))
+            digest, size = _hash_and_sync(temporary, disk)
+            part = Part(f"{name}-{digest[:24]}.parquet", size, digest, table.num_rows, refs["min"], refs["max"])
+            disk.point("before_part_rename")
+            disk.rename(temporary, layout.part(part.name))
+            disk.point("after_part_rename")
+        except BaseException:
+            with contextlib.suppress(OSError):
+                disk.unlink(temporary)
+            raise
+    return part
+
+
+def _hash_and_sync(path: str, disk: Disk) -> tuple[str, int]:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        disk.fsync(file.fileno())
+        os.fchmod(file.fileno(), SEALED_MODE)
+        return digest, os.fstat(file.fileno()).st_size
+
+
+def write_fold(layout: Layout, disk: Disk, states: list[RunState]) -> Fold:
+    """Write the run-level rows of ``states``."""
+    tables = tables_from_states(states)
+    return Fold({name: write_part(layout, disk, name, table) for name, table in tables.items()}, len(states))
+
+
+def points_table(ref: int, points: PointColumns) -> pa.Table:
+    """Return one run's points as a table in stored order."""
+    ordered = points.sorted()
+    keys = pa.DictionaryArray.from_arrays(pa.array(ordered.key), pa.array(ordered.keys, pa.string()))
+    columns = [
+        np.full(len(ordered), ref, np.int64),
+        keys,
+        ordered.step,
+        pa.array(ordered.time).cast(TIME),
+        ordered.value,
+        ordered.attempt,
+        ordered.seq,
+    ]
+    return pa.table(columns, schema=POINTS)
+
+
+def logs_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """Return console lines as a table; rows come in order of run and time."""
+    return pa.Table.from_pylist(rows, LOGS)
+
+
+def read_part(layout: Layout, part: Part, **options: Any) -> pa.Table:
+    """Read a part whole; raise StoreCorrupt, naming it, when it is not what its manifest says."""
+    path = layout.part(part.name)
+    name = part.name.partition("-")[0]
+    try:
+        if os.path.getsize(path) != part.size:
+            raise StoreCorrupt(f"The part {part.name} is cut: {os.path.getsize(path):,} of {part.size:,} bytes.")
+        table = pq.read_table(path, page_checksum_verification=True, **options)
+        schema = POINTS if name == "points" else LOGS if name == "logs" else RUN_TABLES[name]
+        return table.cast(schema)
+    except FileNotFoundError:
+        raise StoreCorrupt(f"The part {part.name} is missing.", "Run `mllab store verify`.") from None
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise StoreCorrupt(f"The part {part.name} is not readable: {error}.", "Run `mllab store verify`.") from error
+
+
+def load_states(layout: Layout, manifest: Manifest, run_ids: Sequence[str]) -> dict[str, RunState]:
+    """Return the sealed states of the given runs; runs that no fold holds are left out."""
+    found: dict[str, RunState] = {}
+    wanted = pa.array(run_ids, pa.string())
+    for fold in manifest.folds:
+        runs = read_part(layout, fold.parts["runs"], filters=pc.field("run_id").isin(wanted))
+        runs = runs.filter(pc.invert(pc.is_in(runs["ref"], pa.array(fold.masked, pa.int64()))))
+        if not runs.num_rows:
+            continue
+        refs = runs["ref"].combine_chunks()
+        tables = {
+            name: read_part(layout, part, filters=pc.field("ref").isin(refs))
+            for name, part in fold.parts.items()
+            if name != "runs"
+        }
+        for state in states_from_tables({"runs": runs, **tables}).values():
+            found[state.run_id] = state
+    return found
+
+
+def merge_folds(layout: Layout, disk: Disk, folds: Sequence[Fold]) -> Fold:
+    """Write one fold with the rows of many that are not masked."""
+    parts = {}
+    count = 0
+    for name in RUN_TABLES:
+        tables = []
+        for fold in folds:
+            if name in fold.parts:
+                table = read_part(layout, fold.parts[name])
+                if fold.masked:
+                    table = table.filter(pc.invert(pc.is_in(table["ref"], pa.array(fold.masked, pa.int64()))))
+                tables.append(table)
+        if tables and (merged := sort_run_table(name, pa.concat_tables(tables))).num_rows:
+            parts[name] = write_part(layout, disk, name, merged)
+            if name == "runs":
+                count = merged.num_rows
+    return Fold(parts, count)
+
+
+def merge_tables(layout: Layout, disk: Disk, name: str, parts: Sequence[Part], without: Sequence[int]) -> Part | None:
+    """Write one points or logs part with the rows of many, less those of the runs ``without``."""
+    tables = []
+    for part in parts:
+        table = read_part(layout, part, **({"read_dictionary": ["key"]} if name == "points" else {}))
+        if without:
+            table = table.filter(pc.invert(pc.is_in(table["ref"], pa.array(without, pa.int64()))))
+        tables.append(table)
+    merged = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    if not merged.num_rows:
+        return None
+    columns = ("seq", "attempt", "step", "key", "ref") if name == "points" else ("seq", "attempt", "ref")
+    order = np.lexsort([_sortable(merged[column]) for column in columns])
+    return write_part(layout, disk, name, merged.take(pa.array(order)))
+
+
+def _sortable(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    """Return integers that sort like the column."""
+    chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        words = chunk.dictionary.to_pylist()
+        rank = np.empty(len(words), np.int32)
+        rank[sorted(range(len(words)), key=words.__getitem__)] = np.arange(len(words), dtype=np.int32)
+        return rank[chunk.indices.to_numpy()]
+    result: np.ndarray[Any, Any] = chunk.to_numpy()
+    return result
