@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mllab.errors import MllabError
     from mllab.lab import Lab
     from mllab.query.api import metrics, runs, sql
+    from mllab.tracking.autolog import autolog
     from mllab.tracking.run import Run
     from mllab.tracking.start import active_run, start_run
 
@@ -24,13 +25,14 @@ _HOMES = {
     "MllabError": "mllab.errors",
     "Run": "mllab.tracking.run",
     "active_run": "mllab.tracking.start",
+    "autolog": "mllab.tracking.autolog",
     "metrics": "mllab.query.api",
     "runs": "mllab.query.api",
     "sql": "mllab.query.api",
     "start_run": "mllab.tracking.start",
 }
 
-__all__ = ["Lab", "MllabError", "Run", "__version__", "active_run", "metrics", "runs", "sql", "start_run"]
+__all__ = ["Lab", "MllabError", "Run", "__version__", "active_run", "autolog", "metrics", "runs", "sql", "start_run"]
 
 
 def __getattr__(name: str) -> Any:

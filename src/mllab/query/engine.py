@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from mllab.ids import is_run_id
 from mllab.query import relations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mllab.store.snapshot import Snapshot
     from mllab.store.store import Store
@@ -39,8 +40,25 @@ class Engine:
         self._tables: dict[str, Any] = {}
         self._keys: dict[str, frozenset[str]] = {}
 
+    @contextlib.contextmanager
+    def steady(self) -> Iterator[Snapshot]:
+        """Keep this thread's view of the store still, so that several queries see one state.
+
+        The refs of runs with unsealed records are numbered anew by every snapshot: whoever takes refs from one
+        query to the next needs this. Blocks may nest.
+        """
+        before = getattr(self._local, "held", None)
+        snapshot = self._local.held = self.refresh()
+        try:
+            yield snapshot
+        finally:
+            self._local.held = before
+
     def refresh(self) -> Snapshot:
-        """Take a new snapshot; this thread's tables show it from here on."""
+        """Take a new snapshot; this thread's tables show it from here on, or from the end of a steady block."""
+        held: Snapshot | None = getattr(self._local, "held", None)
+        if held is not None:
+            return held
         with self._lock:
             snapshot = self.store.snapshot()
             if self._snapshot is None or snapshot.version != self._snapshot.version:
@@ -57,19 +75,23 @@ class Engine:
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run internal SQL over a fresh snapshot and return its rows."""
         self.refresh()
-        return self._run(sql, params).fetchall()
+        try:
+            found: list[tuple[Any, ...]] = self._relation(sql, params).fetchall()
+        except duckdb.Error as error:
+            raise translate(error) from error
+        return found
 
     def arrow(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run internal SQL over a fresh snapshot and return a pyarrow Table."""
         self.refresh()
-        return self._run(sql, params).to_arrow_table()
-
-    def _run(self, sql: str, params: Sequence[Any]) -> duckdb.DuckDBPyConnection:
         try:
-            result: duckdb.DuckDBPyConnection = self._local.cursor.execute(sql, list(params))
+            return self._relation(sql, params).to_arrow_table()
         except duckdb.Error as error:
             raise translate(error) from error
-        return result
+
+    def _relation(self, sql: str, params: Sequence[Any]) -> duckdb.DuckDBPyRelation:
+        relation: duckdb.DuckDBPyRelation = self._local.cursor.sql(sql, params=list(params) or None)
+        return relation
 
     def points_sql(self, refs: Sequence[int], *, newest: bool = True) -> str:
         """Return a SELECT of the points of some runs that opens only the parts that can hold them."""
@@ -94,7 +116,7 @@ class Engine:
         """Return the keys in use in ``summaries``, ``params`` or ``tags``."""
         self.refresh()
         if table not in self._keys:
-            rows = self._run(f"SELECT DISTINCT key FROM r_{table}", ()).fetchall()  # noqa: S608
+            rows = self.rows(f"SELECT DISTINCT key FROM r_{table}")  # noqa: S608
             self._keys[table] = frozenset(row[0] for row in rows)
         return self._keys[table]
 
@@ -184,10 +206,10 @@ def tail_tables(snapshot: Snapshot) -> dict[str, Any]:
     from mllab.store.schema import tables_from_states
 
     tables = tables_from_states([tail.state for tail in snapshot.tails])
-    points = [points_table(tail.state.ref, concat(tail.run.points)) for tail in snapshot.tails if tail.run.points]
+    points = [points_table(tail.state.ref, concat(tail.points)) for tail in snapshot.tails if tail.points]
     if points:
         tables["points"] = pa.concat_tables(points).unify_dictionaries()
-    logs = [{"ref": tail.state.ref, **row} for tail in snapshot.tails for row in tail.run.logs]
+    logs = [{"ref": tail.state.ref, **row} for tail in snapshot.tails for row in tail.logs]
     if logs:
         tables["logs"] = logs_table(logs)
     return tables

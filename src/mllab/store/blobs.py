@@ -65,9 +65,11 @@ class Blobs:
                 blob = Blob(digest.hexdigest(), size)
                 path = self._layout.blob(blob.sha256)
                 if regular_file_size(path) == size:
-                    # Refreshing the time keeps gc from taking it between this and the record that names it.
-                    os.utime(path)
-                    return blob
+                    # Refreshing the time keeps gc from taking it between this and the record that names it;
+                    # where gc was faster, the content is stored like any other.
+                    with contextlib.suppress(FileNotFoundError):
+                        os.utime(path)
+                        return blob
                 self._disk.fsync(fd)
                 os.fchmod(fd, SEALED_MODE)
                 self._disk.mkdir(os.path.dirname(path))

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mllab.errors import WriteError
+from mllab.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ class Disk:
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Commit ``data`` as ``path`` durably, or return False when the name is taken."""
-        temporary = f"{path}.{os.getpid()}.tmp"
+        temporary = f"{path}.{new_id()}.tmp"
         self.put_temp(temporary, data, SEALED_MODE)
         try:
             self.point("before_link")
@@ -109,7 +110,7 @@ class Disk:
 
     def replace(self, path: str, data: bytes) -> None:
         """Replace ``path`` with ``data``: readers see the old or the new file, whole."""
-        temporary = f"{path}.{os.getpid()}.tmp"
+        temporary = f"{path}.{new_id()}.tmp"
         self.put_temp(temporary, data)
         self.rename(temporary, path)
         self.sync_folder(os.path.dirname(path))

@@ -22,7 +22,7 @@ def run_points(store: Store, run_id: str) -> PointColumns:
     """Return every point of a run, all attempts, in stored order."""
     state = store.run_state(run_id)
     snapshot = store.snapshot()
-    chunks = [chunk for tail in snapshot.tails if tail.state.run_id == run_id for chunk in tail.run.points]
+    chunks = [chunk for tail in snapshot.tails if tail.state.run_id == run_id for chunk in tail.points]
     if state is not None:
         for part in snapshot.manifest.points:
             if part.first_ref <= state.ref <= part.last_ref:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mllab.errors import StoreCorrupt
-from mllab.store.manifest import Manifest, load_newest
+from mllab.store.manifest import load_newest
 from mllab.store.open_run import OpenRun
-from mllab.store.run_state import RunState
 
 if TYPE_CHECKING:
     from mllab.store.layout import Layout
+    from mllab.store.manifest import Manifest
+    from mllab.store.points import PointColumns
+    from mllab.store.run_state import RunState
 
 ATTEMPTS = 20
 
@@ -22,21 +24,21 @@ class Tail:
     """An open run: its row, and the segments' points and console lines."""
 
     state: RunState
-    run: OpenRun
+    is_live: bool
+    points: tuple[PointColumns, ...]
+    logs: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a reader sees. ``tails`` holds each open run once; its rows in folds are void."""
+    """What a reader sees. ``tails`` holds each open run once; its rows in folds are void.
+
+    ``version`` differs from an earlier snapshot's when the content may differ.
+    """
 
     manifest: Manifest
     tails: tuple[Tail, ...]
-
-    @property
-    def version(self) -> tuple[int, ...]:
-        """A value that differs when the content may differ."""
-        reads = [size for tail in self.tails for size, _ in tail.run.read_bytes().values()]
-        return (self.manifest.number, len(self.tails), sum(reads), sum(tail.run.is_live for tail in self.tails))
+    version: tuple[int, ...]
 
 
 class SnapshotReader:
@@ -62,7 +64,9 @@ class SnapshotReader:
             except FileNotFoundError:
                 self._runs.clear()
                 continue
-            return Snapshot(manifest, tails)
+            read = sum(size for run in self._runs.values() for size, _ in run.read_bytes().values())
+            version = (manifest.number, len(tails), read, sum(tail.is_live for tail in tails))
+            return Snapshot(manifest, tails, version)
         raise StoreCorrupt(
             f"Segments of {self._layout.root} vanish without being in a manifest.", "Run `mllab store verify`."
         )
@@ -88,7 +92,7 @@ class SnapshotReader:
             state = run.state(base)
             if base is None:
                 state.ref, next_ref = next_ref, next_ref + 1
-            tails.append(Tail(state, run))
+            tails.append(Tail(state, run.is_live, tuple(run.points), tuple(run.logs)))
         return tuple(tails)
 
     def _load_bases(self, manifest: Manifest, run_ids: list[str]) -> None:

@@ -1,0 +1,158 @@
+"""Reading from Python: ``mllab.runs``, ``mllab.metrics`` and ``mllab.sql`` give polars frames."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from mllab.errors import UsageError
+from mllab.ids import is_run_id
+from mllab.lab import Lab
+from mllab.query.curves import curves
+from mllab.query.sandbox import Sandbox
+from mllab.query.select import select
+from mllab.query.wide import CORE_COLUMNS, wide_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mllab.query.engine import Engine
+    from mllab.tracking.run import Run
+
+_TIME = pl.Datetime("us", "UTC")
+
+
+def runs(
+    filter: str | None = None,  # noqa: A002  # the word users know
+    *,
+    columns: Sequence[str] | None = None,
+    limit: int | None = None,
+    include_archived: bool = False,
+    lab: Lab | str | os.PathLike[str] | None = None,
+) -> pl.DataFrame:
+    """Return runs as a frame, one row each, in the order the filter asks for (newest first otherwise).
+
+    Args:
+        filter: a filter, such as ``"status = finished and loss < 0.1 order by auc desc"``.
+        columns: which columns to return, such as ``["name", "params.lr", "metrics.loss"]``; all when None.
+        limit: the most rows.
+        include_archived: also archived runs (a filter that mentions ``archived`` decides by itself).
+        lab: a folder or Lab.
+
+    Returns:
+        Run attributes, then ``params.<key>`` (with its own type), ``tags.<key>`` and ``metrics.<key>``, the
+        metric's last value.
+
+    Raises:
+        FilterError: the filter is wrong; the message points at the column.
+
+    Example:
+        >>> import mllab
+        >>> frame = mllab.runs("loss < 0.5 order by loss", lab=getfixture("lab"))
+    """
+    engine = Lab.find(lab).engine
+    chosen = select(engine, filter, include_archived=include_archived, limit=limit)
+    return wide_frame(engine, chosen.refs, columns)
+
+
+def metrics(
+    runs: str | Run | Iterable[str | Run] | pl.DataFrame | None = None,
+    keys: str | Sequence[str] | None = None,
+    *,
+    max_points: int | None = None,
+    attempts: str = "newest",
+    steps: tuple[int | None, int | None] = (None, None),
+    lab: Lab | str | os.PathLike[str] | None = None,
+) -> pl.DataFrame:
+    """Return metric points as a frame with the columns run_id, key, step, time and value.
+
+    Args:
+        runs: a filter, a run, runs by id or name, or a frame with a column ``run_id``; all runs when None.
+        keys: one metric or several; all when None.
+        max_points: the most points of each curve. Minima, maxima, first, last and NaN of every stretch stay.
+        attempts: ``newest`` leaves out what a resumed run began anew; ``all`` keeps every point.
+        steps: first and last step, inclusive; None for no bound.
+        lab: a folder or Lab.
+
+    Example:
+        >>> import mllab
+        >>> frame = mllab.metrics(keys="loss", max_points=500, lab=getfixture("lab"))
+        >>> frame.columns
+        ['run_id', 'key', 'step', 'time', 'value']
+    """
+    if attempts not in ("newest", "all"):
+        raise UsageError(f"attempts is {attempts!r}.", "Choose newest or all.")
+    engine = Lab.find(lab).engine
+    refs = _refs(engine, runs)
+    wanted = [keys] if isinstance(keys, str) else keys
+    found = list(
+        curves(engine, list(refs), wanted, max_points=max_points, newest=attempts == "newest", steps=steps)
+    )
+    lengths = [len(curve.step) for curve in found]
+
+    def column(name: str, dtype: Any) -> pl.Series:
+        parts = [getattr(curve, name) for curve in found]
+        return pl.Series(name, np.concatenate(parts) if parts else [], dtype=dtype)
+
+    def labels(name: str, values: list[str]) -> pl.Series:
+        words = pl.Series(name, values, dtype=pl.String)
+        return words.gather(np.repeat(np.arange(len(found)), lengths)) if found else words
+
+    return pl.DataFrame(
+        [
+            labels("run_id", [refs[curve.ref] for curve in found]),
+            labels("key", [curve.key for curve in found]),
+            column("step", pl.Int64),
+            column("time", pl.Int64).cast(_TIME),
+            column("value", pl.Float64),
+        ]
+    )
+
+
+def sql(
+    query: str,
+    *,
+    params: Sequence[Any] | Mapping[str, Any] | None = None,
+    timeout_s: float | None = None,
+    lab: Lab | str | os.PathLike[str] | None = None,
+) -> pl.DataFrame:
+    """Run SQL over the lab's views and return a frame. docs/reference/sql.md lists the views.
+
+    The query reads the lab and nothing else: no files, no network, no settings.
+
+    Args:
+        query: DuckDB SQL.
+        params: values for ``?`` or ``$name`` in the query.
+        timeout_s: cancel the query after this many seconds.
+        lab: a folder or Lab.
+
+    Example:
+        >>> import mllab
+        >>> counts = mllab.sql("SELECT status, count(*) AS n FROM runs GROUP BY status", lab=getfixture("lab"))
+    """
+    sandbox = Sandbox(Lab.find(lab).store)
+    frame: pl.DataFrame = sandbox.run(query, lambda result: result.pl(), params=params, timeout_s=timeout_s)
+    return frame
+
+
+def _refs(engine: Engine, runs: Any) -> dict[int, str]:
+    """Return run ids by ref, in order."""
+    from mllab.tracking.run import Run
+
+    if runs is None or (isinstance(runs, str) and not is_run_id(runs)):
+        refs = select(engine, runs, include_archived=True).refs
+        rows = engine.rows("SELECT ref, run_id FROM r_runs WHERE list_contains(?, ref)", [refs])
+        ids = dict(rows)
+        return {ref: ids[ref] for ref in refs}
+    if isinstance(runs, pl.DataFrame):
+        if "run_id" not in runs.columns:
+            raise UsageError("The frame has no column run_id.", "Pass what mllab.runs returned.")
+        runs = runs["run_id"].to_list()
+    single = isinstance(runs, (str, Run))
+    return dict(engine.find(run.id if isinstance(run, Run) else str(run)) for run in ([runs] if single else runs))
+
+
+__all__ = ["CORE_COLUMNS", "metrics", "runs", "sql"]

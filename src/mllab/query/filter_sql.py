@@ -1,0 +1,313 @@
+"""A parsed filter into one SELECT over the engine's tables. Every key and value of the user is a bound parameter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mllab.errors import FilterError
+from mllab.ids import SHORT_LENGTH
+from mllab.query.filter_ast import Among, And, Has, IsNull, Not, Or, Query, Term, Truth, Value
+from mllab.query.filter_terms import ATTRIBUTES, STATUSES, KeyCatalogue, ValueType, resolve
+from mllab.query.filter_values import NUMBER, as_duration, as_moments, as_number, check_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mllab.query.filter_ast import Expr, OrderTerm
+
+# DuckDB 2.0 plans 250 conditions in 0.16 s and 5,000 in 55 s, 32 joins in 0.07 s and 128 in 3.5 s.
+MAX_COMPARISONS = 250
+MAX_KEYS = 32
+# DuckDB holds NaN equal to itself and above infinity; a bound excludes it and can still skip row groups.
+_NUMERIC = "<= 'inf'::DOUBLE"
+_NAN = "'nan'::DOUBLE"
+_SUMMARY = {
+    "": "{0}.last",
+    "last": "{0}.last",
+    "min": "{0}.min",
+    "max": "{0}.max",
+    "mean": f"CASE WHEN {{0}}.count = {{0}}.nans THEN {_NAN} ELSE {{0}}.sum / ({{0}}.count - {{0}}.nans) END",
+    "count": "{0}.count",
+    "nans": "{0}.nans",
+    "step": "{0}.last_step",
+    "first_step": "{0}.first_step",
+    "min_step": "{0}.min_step",
+    "max_step": "{0}.max_step",
+}
+# The same over points: all attempts count, as in the summaries; `at` and `last` take the newest attempt.
+_OVER_POINTS = {
+    "at": "arg_max(value, (attempt, seq))",
+    "last": "arg_max(value, (attempt, step, seq))",
+    "min": "min(value)",
+    "max": f"coalesce(max(value) FILTER (NOT isnan(value)), {_NAN})",
+    "mean": f"coalesce(avg(value) FILTER (NOT isnan(value)), {_NAN})",
+    "count": "count(*)",
+    "nans": "count(*) FILTER (isnan(value))",
+}
+_TABLES = {
+    "metric": "SELECT * FROM r_summaries WHERE key = {key}",
+    "param": "SELECT ref, number, CASE WHEN type <> 'null' THEN text END AS text FROM r_params WHERE key = {key}",
+    "tag": "SELECT ref, TRY_CAST(value AS DOUBLE) AS number, value AS text FROM r_tags WHERE key = {key}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledQuery:
+    """SQL that yields the column ``ref`` in order, its parameters ($1 is the first), and the terms it mentions."""
+
+    sql: str
+    params: list[Any]
+    columns_used: tuple[Term, ...]
+
+    @property
+    def mentions_archived(self) -> bool:
+        """Whether the filter itself decides about archived runs."""
+        return Term("run", "archived") in self.columns_used
+
+
+def compile_query(
+    query: Query, catalogue: KeyCatalogue, *, now: datetime | None = None, text: str = "", base_where: str = ""
+) -> CompiledQuery:
+    """Compile a parsed filter.
+
+    Without ``order by``, the newest run comes first; with it, the newest of equal ones.
+
+    Args:
+        query: what :func:`mllab.query.filter_parser.parse` returned.
+        catalogue: the keys that bare names can mean.
+        now: the clock; its zone is the zone of times written without one. A naive ``now``, as the default
+            ``datetime.now()`` is, stands for this machine's zone.
+        text: the filter, for error messages.
+        base_where: constant SQL over ``r_runs r`` that every run must meet; never text of a user.
+
+    Raises:
+        FilterError: for unknown names, values of the wrong type and filters too large to plan.
+    """
+    try:
+        return _Compiler(catalogue, now or datetime.now(), base_where).compile(query)  # noqa: DTZ005  # naive is meant
+    except FilterError as error:
+        error.text = text if len(text) <= 10_000 else ""
+        raise
+
+
+class _Column(NamedTuple):
+    """A term in SQL: ``sql`` is NULL where it is missing, ``row`` also where it was never logged."""
+
+    type: ValueType
+    sql: str
+    number: str
+    row: str
+
+
+class _Compiler:
+    def __init__(self, catalogue: KeyCatalogue, now: datetime, base_where: str) -> None:
+        self.catalogue = catalogue
+        self.now = now
+        self.base = [f"({base_where})"] if base_where else []
+        self.params: list[Any] = []
+        self.joins: dict[Term, str] = {}  # what is joined as j0, j1, ...: a SELECT with a place for {restrict}
+        self.columns: dict[Term, None] = {}
+        self.join_uses = 0
+        self.comparisons = 0
+
+    def bind(self, value: Any) -> str:
+        self.params.append(value)
+        return f"${len(self.params)}"
+
+    def compile(self, query: Query) -> CompiledQuery:
+        conditions, cheap = list(self.base), list(self.base)
+        if query.where is not None:
+            for part in query.where.parts if isinstance(query.where, And) else (query.where,):
+                uses = self.join_uses
+                conditions.append(self.condition(part))
+                if uses == self.join_uses:
+                    cheap.append(conditions[-1])
+        order = [self.sort_key(term) for term in query.order] or ["r.started DESC"]
+        restrict = ""
+        if len(cheap) > len(self.base):
+            # Restricted to runs that can match, the points of a day take 7 ms where those of all 100,000 runs take 150.
+            restrict = f" AND ref IN (SELECT r.ref FROM r_runs r WHERE {' AND '.join(cheap)})"  # noqa: S608  # only $n
+        joins = "".join(
+            f"\nLEFT JOIN ({select.format(restrict=restrict)}) j{i} ON j{i}.ref = r.ref"
+            for i, select in enumerate(self.joins.values())
+        )
+        where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
+        limit = "" if query.limit is None else f"\nLIMIT {self.bind(query.limit)}"
+        sql = f"SELECT r.ref FROM r_runs r{joins}{where}\nORDER BY {', '.join([*order, 'r.ref DESC'])}{limit}"  # noqa: S608  # user text is in $n only
+        return CompiledQuery(sql, self.params, tuple(self.columns))
+
+    def condition(self, node: Expr, *, is_negated: bool = False) -> str:
+        """Return SQL that is true where ``node`` holds. Below a `not` it is never NULL, so that `not` is plain."""
+        if isinstance(node, (And, Or)):
+            parts = [self.condition(part, is_negated=is_negated) for part in node.parts]
+            return f"({(' AND ' if isinstance(node, And) else ' OR ').join(parts)})"
+        if isinstance(node, Not):
+            return f"(NOT {self.condition(node.part, is_negated=True)})"
+        column = self.column(node.term)
+        if isinstance(node, Has):
+            sql = f"({column.row} IS NOT NULL)"
+        elif isinstance(node, IsNull):
+            sql = f"({column.sql} IS {'NOT ' if node.negated else ''}NULL)"
+        elif isinstance(node, Truth):
+            if column.type not in ("flag", "mixed"):
+                hint = f"Write for example: {node.term} = ..., or has {node.term}."
+                raise FilterError("A comparison is missing.", hint, column=node.term.column)
+            sql = self.membership(column, (Value("true"),), is_excluded=False)
+        elif isinstance(node, Among):
+            sql = self.membership(column, node.values, is_excluded=node.negated)
+        elif isinstance(node.right, Term):
+            sql = self.two_terms(column, node.operator, node.right)
+        elif node.operator in ("=", "!="):
+            sql = self.membership(column, (node.right,), is_excluded=node.operator == "!=")
+        elif node.operator in ("~", "!~"):
+            sql = self.match(column, node.right, is_excluded=node.operator == "!~")
+        else:
+            sql = self.ordering(column, node.operator, node.right)
+        self.comparisons += 1
+        if self.comparisons > MAX_COMPARISONS:
+            hint = "Write `in (...)` instead of many `or`, or tag the runs you mean."
+            message = f"The filter has more than {MAX_COMPARISONS} comparisons."
+            raise FilterError(message, hint, column=node.term.column)
+        return f"COALESCE({sql}, FALSE)" if is_negated else sql
+
+    def column(self, term: Term) -> _Column:
+        """Return a term in SQL, and join what it needs."""
+        term = resolve(term, self.catalogue)
+        self.columns[term] = None
+        if term.kind == "run":
+            kind, sql = ATTRIBUTES[term.key]
+            return _Column(kind, sql, sql if kind in ("number", "duration") else "", sql)
+        self.join_uses += 1
+        joined = term if term.has_steps else Term(term.kind, term.key)
+        if joined not in self.joins:
+            if len(self.joins) == MAX_KEYS:
+                message = f"The filter mentions more than {MAX_KEYS} params, tags and metrics."
+                raise FilterError(message, "Leave some out.", column=term.column)
+            self.joins[joined] = (
+                self.points(term) if term.has_steps else _TABLES[term.kind].format(key=self.bind(term.key))
+            )
+        alias = f"j{list(self.joins).index(joined)}"
+        if term.has_steps:
+            return _Column("number", f"{alias}.value", f"{alias}.value", f"{alias}.ref")
+        if term.kind == "metric":
+            sql = _SUMMARY[term.function].format(alias)
+            return _Column("number", sql, sql, f"{alias}.ref")
+        return _Column("mixed", f"{alias}.text", f"{alias}.number", f"{alias}.ref")
+
+    def points(self, term: Term) -> str:
+        where = f"key = {self.bind(term.key)}"
+        if term.low is not None:
+            where += f" AND step >= {self.bind(term.low)}"
+        if term.high is not None:
+            where += f" AND step <= {self.bind(term.high)}"
+        value = _OVER_POINTS[term.function]
+        return f"SELECT ref, {value} AS value FROM r_points WHERE {where}{{restrict}} GROUP BY ref"  # noqa: S608  # only $n
+
+    def membership(self, column: _Column, values: Sequence[Value], *, is_excluded: bool) -> str:
+        """Return SQL for "equals one of", or "is there and equals none of"."""
+        sides: dict[str, list[Any]] = {}
+        parts = []
+        for value in values:
+            if value.word == "null":
+                parts.append(f"{column.sql} IS {'NOT ' if is_excluded else ''}NULL")
+            elif column.type == "time":
+                self.comparisons += 1
+                parts.append(self.same_time(column, value, is_excluded=is_excluded))
+            else:
+                side, bound = _side(column, value)
+                sides.setdefault(side, []).append(bound)
+        for side, bounds in sides.items():
+            # One list is one comparison however long it is; = lets DuckDB skip row groups.
+            equal = f"{side} = {self.bind(bounds[0])}" if len(bounds) == 1 else f"{side} = ANY({self.bind(bounds)})"
+            if is_excluded:
+                equal = f"NOT ({equal})"
+                if side == column.number:
+                    equal = f"({equal} AND {side} {_NUMERIC})"
+                    if column.type == "mixed":  # a text is there, and is no number
+                        equal = f"COALESCE({equal}, {column.sql} IS NOT NULL)"
+            parts.append(equal)
+        return f"({(' AND ' if is_excluded else ' OR ').join(parts)})"
+
+    def same_time(self, column: _Column, value: Value, *, is_excluded: bool) -> str:
+        start, end = as_moments(value, self.now)
+        if end is None:
+            return f"{column.sql} {'<>' if is_excluded else '='} {self.bind(start)}"
+        if is_excluded:
+            return f"({column.sql} < {self.bind(start)} OR {column.sql} >= {self.bind(end)})"
+        return f"({column.sql} >= {self.bind(start)} AND {column.sql} < {self.bind(end)})"
+
+    def ordering(self, column: _Column, operator: str, value: Value) -> str:
+        if column.type == "flag" or value.word in ("null", "true", "false"):
+            raise FilterError(f"{operator} does not go with true, false or null.", "Use = or !=.", column=value.column)
+        if column.type == "time":
+            return f"{column.sql} {operator} {self.bind(as_moments(value, self.now).start)}"
+        if column.type == "mixed" and value.quoted:
+            return f"{column.sql} {operator} {self.bind(value.text)}"
+        if not column.number:
+            return f"{column.sql} {operator} {self.bind(_text(value))}"
+        number = as_duration(value) if column.type == "duration" else as_number(value)
+        if math.isnan(number):
+            raise FilterError("NaN is neither less nor greater than anything.", "Use = nan.", column=value.column)
+        sql = f"{column.number} {operator} {self.bind(number)}"
+        return f"({sql} AND {column.number} {_NUMERIC})" if operator in (">", ">=") else sql
+
+    def match(self, column: _Column, value: Value, *, is_excluded: bool) -> str:
+        if column.type in ("number", "duration", "time", "flag"):
+            raise FilterError("Only text can be matched.", "Compare it with = < >.", column=value.column)
+        pattern = self.bind(check_pattern(value))
+        return f"{'NOT ' if is_excluded else ''}regexp_matches({column.sql}, {pattern})"
+
+    def two_terms(self, left: _Column, operator: str, right_term: Term) -> str:
+        right = self.column(right_term)
+        as_text = f"{left.sql} {operator} {right.sql}"
+        as_numbers = (
+            f"({left.number} {operator} {right.number} AND {left.number} {_NUMERIC} AND {right.number} {_NUMERIC})"
+        )
+        if left.type == right.type == "mixed":
+            return f"COALESCE({as_numbers}, {as_text})" if operator in ("=", "!=") else as_numbers
+        if left.number and right.number:
+            return as_numbers
+        if {left.type, right.type} <= {"text", "id", "status", "mixed"} or left.type == right.type:
+            return as_text
+        hint = "A word in quotes is text."
+        raise FilterError(f"A {left.type} cannot be compared with a {right.type}.", hint, column=right_term.column)
+
+    def sort_key(self, order: OrderTerm) -> str:
+        """Return SQL that puts what is missing and NaN last both ways, and numbers before texts."""
+        column = self.column(order.term)
+        keys = [f"nullif({column.number}, {_NAN})" if column.number else column.sql]
+        if column.type == "mixed":
+            keys.append(f"CASE WHEN {column.number} IS NULL THEN {column.sql} END")
+        return ", ".join(f"{key} {'DESC' if order.descending else 'ASC'} NULLS LAST" for key in keys)
+
+
+def _side(column: _Column, value: Value) -> tuple[str, Any]:
+    """Return what equals a value where a run has it, and that value as a parameter."""
+    if column.type == "flag":
+        if value.word not in ("true", "false"):
+            raise FilterError("This is true or false.", "Write = true or = false.", column=value.column)
+        return column.sql, value.word == "true"
+    if column.type == "duration":
+        return column.sql, as_duration(value)
+    if column.type == "number" or (column.type == "mixed" and not value.quoted and NUMBER.fullmatch(value.text)):
+        return column.number, as_number(value)
+    if column.type == "mixed" and value.word in ("true", "false"):
+        return f"lower({column.sql})", value.word  # a tag set to True reads "True"
+    text = _text(value)
+    if column.type == "id" and len(text) == SHORT_LENGTH:
+        return f"right({column.sql}, {SHORT_LENGTH})", text
+    if column.type == "status" and text not in STATUSES:
+        close = get_close_matches(text[:20].lower(), STATUSES, 1)
+        hint = f"Did you mean {close[0]}?" if close else f"States: {', '.join(STATUSES)}."
+        raise FilterError(f"No run has the status {text[:60]}.", hint, column=value.column)
+    return column.sql, text
+
+
+def _text(value: Value) -> str:
+    if not value.quoted and " " in value.text:
+        raise FilterError("Text with spaces needs quotes.", f"Write '{value.text[:60]}'.", column=value.column)
+    return value.text

@@ -1,0 +1,100 @@
+"""Choosing runs: a filter's text to refs in order. What the CLI, the TUI and Python share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mllab.query.filter_parser import parse
+from mllab.query.filter_sql import compile_query
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from mllab.query.engine import Engine
+    from mllab.query.filter_ast import Term
+
+LIVE = "r.deleted IS NULL"
+NOT_ARCHIVED = f"{LIVE} AND NOT r.archived"
+DELETED = "r.deleted IS NOT NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Chosen runs in order, and the columns that the filter mentions."""
+
+    refs: list[int]
+    columns: tuple[Term, ...]
+    total: int
+
+
+class EngineKeys:
+    """The keys in use in a lab, looked up when a filter first asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def metric_keys(self) -> Collection[str]:
+        """Keys of metrics."""
+        return self._engine.keys("summaries")
+
+    @property
+    def param_keys(self) -> Collection[str]:
+        """Keys of params."""
+        return self._engine.keys("params")
+
+    @property
+    def tag_keys(self) -> Collection[str]:
+        """Keys of tags."""
+        return self._engine.keys("tags")
+
+
+def select(
+    engine: Engine,
+    text: str | None,
+    *,
+    include_archived: bool = False,
+    deleted: bool = False,
+    limit: int | None = None,
+    offset: int = 0,
+    now: datetime | None = None,
+) -> Selection:
+    """Return the runs that a filter chooses, in its order (newest first without one).
+
+    Args:
+        engine: the lab's query engine.
+        text: the filter; all runs when None or empty.
+        include_archived: also archived runs; a filter that mentions ``archived`` decides by itself.
+        deleted: deleted runs, and only those.
+        limit: the most runs; a filter's own limit counts too.
+        offset: how many to skip.
+        now: the clock for ``2 days ago``.
+
+    Raises:
+        FilterError: the text is no filter; it points at the column.
+    """
+    engine.refresh()
+    text = text or ""
+    query = parse(text)
+    keys = EngineKeys(engine)
+    base = DELETED if deleted else LIVE if include_archived else NOT_ARCHIVED
+    compiled = compile_query(query, keys, now=now, text=text, base_where=base)
+    if base == NOT_ARCHIVED and compiled.mentions_archived:
+        compiled = compile_query(query, keys, now=now, text=text, base_where=LIVE)
+    bound = "" if limit is None else f" LIMIT {int(limit)}"
+    window = f"{bound} OFFSET {int(offset)}" if offset else bound
+    if not window:
+        refs = [int(ref) for (ref,) in engine.rows(compiled.sql, compiled.params)]
+        return Selection(refs, compiled.columns_used, len(refs))
+    # One pass gives the page and the total: the count over all rows costs less than asking twice.
+    rows = engine.rows(
+        f"SELECT ref, total FROM (SELECT ref, count(*) OVER () AS total, row_number() OVER () AS place"  # noqa: S608
+        f" FROM ({compiled.sql})) ORDER BY place{window}",
+        compiled.params,
+    )
+    if rows:
+        return Selection([int(ref) for ref, _ in rows], compiled.columns_used, int(rows[0][1]))
+    ((total,),) = engine.rows(f"SELECT count(*) FROM ({compiled.sql})", compiled.params)  # noqa: S608
+    return Selection([], compiled.columns_used, int(total))

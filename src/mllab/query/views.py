@@ -1,0 +1,355 @@
+"""Lists of runs, a page at a time, for front ends. No click and no Textual here; DuckDB alone is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from mllab.errors import FilterError, NotFoundError, UsageError
+from mllab.query.filter_ast import Term
+from mllab.query.filter_parser import parse
+from mllab.query.filter_sql import compile_query
+from mllab.query.filter_terms import ATTRIBUTES, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
+
+    from mllab.query.engine import Engine
+    from mllab.query.filter_ast import Query
+    from mllab.query.filter_sql import CompiledQuery
+
+Which = Literal["present", "archived too", "deleted"]
+# Columns of a list for people: the rest are in `runs show`.
+LIST_COLUMNS = ("id", "name", "experiment", "status", "started", "duration")
+AUTOMATIC_METRICS = AUTOMATIC_PARAMS = 3
+# What a run samples of its machine is not what an experiment is about.
+SYSTEM_PREFIX = "system/"
+_FIELDS = (
+    "run_id", "experiment", "name", "status", "started", "ended", "last_seen", "duration", "attempt", "parent_id",
+    "forked_from", "forked_step", "user", "host", "note", "archived", "deleted", "damaged",
+)  # fmt: skip
+_TIMES = {"started", "ended", "last_seen", "deleted"}
+_ATTRIBUTE_FIELDS = {"id": "run_id", "parent": "parent_id"}
+_AGGREGATES = {
+    "": "last", "last": "last", "min": "min", "max": "max", "count": "count", "nans": "nans", "step": "last_step",
+    "first_step": "first_step", "min_step": "min_step", "max_step": "max_step",
+    "mean": "CASE WHEN count > nans THEN sum / (count - nans) ELSE 'nan'::DOUBLE END",
+}  # fmt: skip
+_INLINE_REFS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """What the store says of a run itself. Times are UTC microseconds, ``duration`` seconds."""
+
+    run_id: str
+    experiment: str
+    name: str
+    status: str
+    started: int
+    ended: int | None
+    last_seen: int | None
+    duration: float
+    attempt: int
+    parent_id: str | None
+    forked_from: str | None
+    forked_step: int | None
+    user: str | None
+    host: str | None
+    note: str | None
+    archived: bool
+    deleted: int | None
+    damaged: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParamValue:
+    """A param: its type's name and its canonical text."""
+
+    kind: str
+    text: str
+
+    @property
+    def value(self) -> Any:
+        """The param as it was logged; the text itself where Python refuses to read it."""
+        try:
+            if self.kind == "bool":
+                return self.text == "true"
+            if self.kind in ("int", "float"):
+                return int(self.text) if self.kind == "int" else float(self.text)
+            if self.kind == "json":
+                return json.loads(self.text)
+        except (ValueError, RecursionError):  # thousands of digits, or of brackets
+            return self.text
+        return None if self.kind == "null" else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A page of a list of runs.
+
+    Attributes:
+        columns: what was asked for, or what is worth showing.
+        rows: the runs, in order.
+        cells: for each row a value for each column: an attribute, a number, a ParamValue or a tag's text; None
+            where the run has none.
+        total: how many runs there are on all pages.
+        offset: how many of them come before this page.
+    """
+
+    columns: tuple[Term, ...]
+    rows: tuple[RunRow, ...]
+    cells: tuple[tuple[Any, ...], ...]
+    total: int
+    offset: int = 0
+
+
+class EngineKeys:
+    """The keys of a lab as the filter compiler asks for them; each set is read when it is first needed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def metric_keys(self) -> Collection[str]:
+        """Keys of metrics."""
+        return self._engine.keys("summaries")
+
+    @property
+    def param_keys(self) -> Collection[str]:
+        """Keys of params."""
+        return self._engine.keys("params")
+
+    @property
+    def tag_keys(self) -> Collection[str]:
+        """Keys of tags."""
+        return self._engine.keys("tags")
+
+
+def list_runs(
+    engine: Engine,
+    filter_text: str = "",
+    *,
+    limit: int | None = 30,
+    offset: int = 0,
+    columns: Sequence[str] | None = None,
+    which: Which = "present",
+    everything: bool = False,
+    now: datetime | None = None,
+) -> RunPage:
+    """Return a page of the runs that a filter chooses, reading only what the page shows.
+
+    Args:
+        engine: the lab's query engine.
+        filter_text: a filter; docs/reference/filters.md.
+        limit: the most rows; None for all.
+        offset: how many rows to leave out first.
+        columns: attributes and keys as a filter names them, such as ``name``, ``loss``, ``min(loss)``, ``params.lr``;
+            None for the usual attributes and a few metrics and params: those in the filter, then the commonest.
+        which: runs neither archived nor deleted (a filter that mentions ``archived`` decides by itself), archived
+            runs too, or the deleted ones instead.
+        everything: without ``columns``: every param, tag and metric of these runs.
+        now: the clock for times such as ``1d ago``.
+
+    Raises:
+        FilterError: the filter or a column is wrong.
+    """
+    with engine.steady():
+        query = parse(filter_text)
+        keys = EngineKeys(engine)
+        compiled = _compiled(query, keys, filter_text, which, now)
+        if limit is not None:
+            most = limit + offset if query.limit is None else min(limit + offset, query.limit)
+            compiled = _compiled(replace(query, limit=most), keys, filter_text, which, now)
+        found = [int(row[0]) for row in engine.rows(compiled.sql, compiled.params)]
+        refs = found[offset:]
+        total = len(found)
+        if limit is not None and len(found) >= limit + offset:
+            counted = _compiled(replace(query, order=(), limit=query.limit), keys, filter_text, which, now)
+            total = engine.rows(f"SELECT count(*) FROM ({counted.sql})", counted.params)[0][0]  # noqa: S608
+        if columns is not None:
+            chosen = tuple(column(text, keys) for text in columns)
+        else:
+            mentioned = [t for t in compiled.columns_used if t.kind != "run" and _is_column(t)]
+            chosen = automatic_columns(engine, refs, mentioned, everything=everything)
+        rows = run_rows(engine, refs)
+        cells = _cells(engine, refs, rows, chosen)
+    return RunPage(chosen, tuple(rows[ref] for ref in refs), cells, total, offset)
+
+
+def _compiled(query: Query, keys: EngineKeys, text: str, which: Which, now: datetime | None) -> CompiledQuery:
+    conditions = {"present": "r.deleted IS NULL", "archived too": "r.deleted IS NULL", "deleted": "r.deleted IS NOT NULL"}
+    compiled = compile_query(query, keys, now=now, text=text, base_where=conditions[which])
+    if which == "present" and not compiled.mentions_archived:
+        where = f"{conditions[which]} AND NOT r.archived"
+        compiled = compile_query(query, keys, now=now, text=text, base_where=where)
+    return compiled
+
+
+def column(text: str, keys: EngineKeys) -> Term:
+    """Return the column that ``text`` names, as a filter would name it.
+
+    Raises:
+        UsageError: it names nothing that a run has, or is no single term.
+    """
+    try:
+        query = parse(f"order by {text}")
+        term = resolve(query.order[0].term, keys)
+    except FilterError as error:
+        raise UsageError(f"{text!r} is no column: {error.message}", error.hint) from error
+    if len(query.order) != 1 or query.limit is not None or query.order[0].descending or not _is_column(term):
+        raise UsageError(f"{text!r} is no column.", "Columns: name, loss, min(loss), params.lr, tags.team, ...")
+    if term.kind == "run" and term.key not in ATTRIBUTES:
+        raise UsageError(f"{text!r} is no column.", f"Attributes: {', '.join(ATTRIBUTES)}.")
+    return replace(term, column=0)
+
+
+def _is_column(term: Term) -> bool:
+    return not term.has_steps and (term.kind != "metric" or term.function in _AGGREGATES)
+
+
+def automatic_columns(
+    engine: Engine, refs: Sequence[int], mentioned: Iterable[Term] = (), *, everything: bool = False
+) -> tuple[Term, ...]:
+    """Return the usual attributes, what was mentioned, and the metrics and params that most of the runs have.
+
+    Of equally common params those that differ between the runs come first: they are why there are several runs.
+    """
+    chosen = list(dict.fromkeys(mentioned))
+    kinds: tuple[tuple[Literal["metric", "param", "tag"], str, str, int], ...] = (
+        ("metric", "summaries", "last", AUTOMATIC_METRICS),
+        ("param", "params", "text", AUTOMATIC_PARAMS),
+        ("tag", "tags", "value", 0),
+    )
+    for kind, table, value, most in kinds:
+        if not refs or (not most and not everything):
+            continue
+        where = in_refs(refs)
+        rows = engine.rows(
+            f"SELECT key, count(*), count(DISTINCT {value}) FROM r_{table} WHERE {where} GROUP BY key"  # noqa: S608
+        )
+        rows.sort(key=lambda row: (-row[1], kind == "param" and row[2] < 2, row[0]))
+        have = {term.key for term in chosen if term.kind == kind}
+        room = len(rows) if everything else max(most - len(have), 0)
+        fitting = [row[0] for row in rows if row[0] not in have and (everything or not row[0].startswith(SYSTEM_PREFIX))]
+        chosen += [Term(kind, key) for key in fitting[:room]]
+    order = {"run": 0, "metric": 1, "param": 2, "tag": 3}
+    chosen.sort(key=lambda term: order[term.kind])
+    return (*(Term("run", name) for name in LIST_COLUMNS), *chosen)
+
+
+def in_refs(refs: Sequence[int], name: str = "ref") -> str:
+    """Return SQL that is true for some runs: a list that parts can be skipped by while it is short."""
+    numbers = ", ".join(map(str, refs))
+    if not refs:
+        return "FALSE"
+    return f"{name} IN ({numbers})" if len(refs) <= _INLINE_REFS else f"{name} IN (SELECT unnest([{numbers}]::BIGINT[]))"
+
+
+def run_rows(engine: Engine, refs: Sequence[int]) -> dict[int, RunRow]:
+    """Return the runs' own rows by ref."""
+    # DuckDB's Python client needs pytz for timestamps with a zone; microseconds need nothing.
+    columns = ", ".join(f"epoch_us({name})" if name in _TIMES else f'"{name}"' for name in _FIELDS)
+    rows = engine.rows(f"SELECT ref, {columns} FROM r_runs WHERE {in_refs(refs)}")  # noqa: S608  # fixed names
+    return {int(ref): RunRow(*values) for ref, *values in rows}
+
+
+def _cells(
+    engine: Engine, refs: Sequence[int], rows: dict[int, RunRow], columns: Sequence[Term]
+) -> tuple[tuple[Any, ...], ...]:
+    values = {kind: _values(engine, refs, kind, columns) for kind in ("metric", "param", "tag")}
+    numbers = {term for term in columns if term.kind == "run" and term.key == "number"}
+    lines = []
+    for ref in refs:
+        row = rows[ref]
+        line: list[Any] = []
+        for term in columns:
+            if term.kind != "run":
+                line.append(values[term.kind].get((ref, term)))
+            else:
+                line.append(ref if term in numbers else getattr(row, _ATTRIBUTE_FIELDS.get(term.key, term.key)))
+        lines.append(tuple(line))
+    return tuple(lines)
+
+
+def _values(engine: Engine, refs: Sequence[int], kind: str, columns: Sequence[Term]) -> dict[tuple[int, Term], Any]:
+    terms = [term for term in columns if term.kind == kind]
+    if not terms or not refs:
+        return {}
+    keys = list(dict.fromkeys(term.key for term in terms))
+    table = {"metric": "summaries", "param": "params", "tag": "tags"}[kind]
+    picks = {"metric": "", "param": "type, text", "tag": "value"}[kind]
+    functions = list(dict.fromkeys(term.function for term in terms))
+    if kind == "metric":
+        picks = ", ".join(_AGGREGATES[function] for function in functions)
+    rows = engine.rows(
+        f"SELECT ref, key, {picks} FROM r_{table} WHERE {in_refs(refs)} AND list_contains(?::VARCHAR[], key)",  # noqa: S608
+        [keys],
+    )
+    found: dict[tuple[int, Term], Any] = {}
+    by_key: dict[str, list[Term]] = {}
+    for term in terms:
+        by_key.setdefault(term.key, []).append(term)
+    for ref, key, *picked in rows:
+        for term in by_key[key]:
+            if kind == "metric":
+                found[ref, term] = picked[functions.index(term.function)]
+            else:
+                found[ref, term] = ParamValue(*picked) if kind == "param" else picked[0]
+    return found
+
+
+def find_run(engine: Engine, text: str) -> tuple[int, str]:
+    """Return (ref, id) of the run that ``text`` means; of a deleted one when no other fits."""
+    try:
+        return engine.find(text)
+    except NotFoundError:
+        return engine.find(text, deleted=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LabCounts:
+    """How much a lab holds: runs by status, archived and deleted ones, and the newest run."""
+
+    by_status: dict[str, int]
+    archived: int
+    deleted: int
+    damaged: int
+    experiments: int
+    newest: RunRow | None
+
+    @property
+    def runs(self) -> int:
+        """Runs that are neither archived nor deleted."""
+        return sum(self.by_status.values())
+
+
+def lab_counts(engine: Engine) -> LabCounts:
+    """Return how many runs a lab has, by status."""
+    with engine.steady():
+        rows = engine.rows(
+            """SELECT status, archived, deleted IS NOT NULL, count(*), count(damaged)
+            FROM r_runs GROUP BY ALL"""
+        )
+        experiments = engine.rows("SELECT count(DISTINCT experiment) FROM r_runs WHERE deleted IS NULL")[0][0]
+        newest = [
+            int(row[0])
+            for row in engine.rows(
+                "SELECT ref FROM r_runs WHERE deleted IS NULL AND NOT archived ORDER BY started DESC, ref DESC LIMIT 1"
+            )
+        ]
+        row = next(iter(run_rows(engine, newest).values()), None)
+    present: Counter[str] = Counter()
+    archived = deleted = damaged = 0
+    for status, is_archived, is_deleted, count, hurt in rows:
+        damaged += 0 if is_deleted else hurt
+        if is_deleted:
+            deleted += count
+        elif is_archived:
+            archived += count
+        else:
+            present[status] += count
+    return LabCounts(dict(present), archived, deleted, damaged, experiments, row)

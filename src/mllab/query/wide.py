@@ -1,0 +1,145 @@
+"""Runs as a wide frame: attributes, then a typed column for each param, tag and metric."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from polars import selectors
+
+from mllab.errors import UsageError
+from mllab.store.schema import param_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from mllab.query.engine import Engine
+
+CORE_COLUMNS = (
+    "run_id", "name", "experiment", "status", "started", "ended", "duration", "attempt", "parent_id", "forked_from",
+    "forked_step", "user", "host", "note", "archived", "damaged", "error",
+)  # fmt: skip
+_GROUPS = ("params", "tags", "metrics")
+
+
+def wide_frame(engine: Engine, refs: Sequence[int], columns: Sequence[str] | None) -> pl.DataFrame:
+    """Return one row for each of ``refs``, in their order.
+
+    Args:
+        engine: the lab's query engine.
+        refs: runs by their number in the store.
+        columns: attribute names, ``params.<key>``, ``tags.<key>`` or ``metrics.<key>``; all when None.
+    """
+    core = CORE_COLUMNS if columns is None else tuple(name for name in columns if name in CORE_COLUMNS)
+    frame = _core(engine, refs, core)
+    places = {ref: place for place, ref in enumerate(refs)}
+    found: dict[str, pl.Series] = {}
+    for group in _GROUPS:
+        keys = None if columns is None else [n.removeprefix(f"{group}.") for n in columns if n.startswith(f"{group}.")]
+        if keys is None or keys:
+            found |= {series.name: series for series in _GROUP_COLUMNS[group](engine, places, keys)}
+    if columns is None:
+        return frame.with_columns(found.values())
+    for name in columns:
+        if name not in CORE_COLUMNS and name.partition(".")[0] not in _GROUPS:
+            close = get_close_matches(name, CORE_COLUMNS, 1)
+            hint = f"Did you mean {close[0]}?" if close else "Write params.lr, tags.team or metrics.loss for keys."
+            raise UsageError(f"There is no column {name!r}.", hint)
+    nothing = [pl.Series(name, [None] * len(refs)) for name in columns if name not in found and name not in core]
+    return frame.with_columns([*found.values(), *nothing]).select(list(columns))
+
+
+def _core(engine: Engine, refs: Sequence[int], names: Sequence[str]) -> pl.DataFrame:
+    chosen = ", ".join(f'r."{name}"' for name in names)
+    table = engine.arrow(
+        f"""SELECT r.ref, {chosen} FROM (SELECT unnest(?::BIGINT[]) AS ref, generate_subscripts(?::BIGINT[], 1) AS place)
+        JOIN r_runs r USING (ref) ORDER BY place""",  # noqa: S608  # fixed column names
+        [list(refs), list(refs)],
+    )
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    # DuckDB names the zone Etc/UTC; one zone has one name here.
+    return frame.drop("ref").with_columns(selectors.datetime(time_zone="*").dt.convert_time_zone("UTC"))
+
+
+def _rows(
+    engine: Engine, table: str, columns: str, places: dict[int, int], keys: Sequence[str] | None
+) -> Iterator[tuple[str, NDArray[np.intp], Any]]:
+    """Yield (key, places of its runs in the frame, its rows) for each key in use."""
+    few = len(places) <= 1000
+    conditions = ["list_contains(?::BIGINT[], ref)"] if few else []
+    params: list[Any] = [list(places)] if few else []
+    if keys is not None:
+        conditions.append("list_contains(?::VARCHAR[], key)")
+        params.append(list(keys))
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    rows = engine.arrow(f"SELECT key, ref, {columns} FROM r_{table} {where} ORDER BY key", params)  # noqa: S608
+    if not rows.num_rows or not places:
+        return
+    encoded = rows["key"].combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    words = encoded.dictionary.to_pylist()
+    refs = rows["ref"].to_numpy()
+    place = np.full(max(int(refs.max()), max(places)) + 1, -1, np.intp)
+    place[list(places)] = list(places.values())
+    bounds = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+    for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), len(codes)], strict=True):
+        where_to = place[refs[start:stop]]
+        inside = where_to >= 0
+        if inside.any():
+            yield words[codes[start]], where_to[inside], rows.slice(start, stop - start).filter(inside)
+
+
+def _param_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
+    for key, where, rows in _rows(engine, "params", "type, number, text", places, keys):
+        kinds = set(rows["type"].unique().to_pylist()) - {"null"}
+        name = f"params.{key}"
+        if kinds <= {"int", "float"} and "float" in kinds:
+            yield _scatter(name, len(places), where, rows["number"].to_numpy(), pl.Float64)
+        elif kinds == {"bool"}:
+            yield _scatter_objects(name, len(places), where, rows["number"].to_pylist(), pl.Boolean)
+        elif kinds == {"int"}:
+            values = [param_value(*pair) for pair in zip(rows["type"].to_pylist(), rows["text"].to_pylist(), strict=True)]
+            yield _scatter_objects(name, len(places), where, values, pl.Int64)
+        else:
+            pairs = zip(rows["type"].to_pylist(), rows["text"].to_pylist(), strict=True)
+            values = [None if kind == "null" else text for kind, text in pairs]
+            yield _scatter_objects(name, len(places), where, values, pl.String)
+
+
+def _tag_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
+    for key, where, rows in _rows(engine, "tags", "value", places, keys):
+        yield _scatter_objects(f"tags.{key}", len(places), where, rows["value"].to_pylist(), pl.String)
+
+
+def _metric_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
+    for key, where, rows in _rows(engine, "summaries", "last", places, keys):
+        yield _scatter(f"metrics.{key}", len(places), where, rows["last"].to_numpy(), pl.Float64)
+
+
+def _scatter(name: str, count: int, where: NDArray[np.intp], values: NDArray[Any], dtype: Any) -> pl.Series:
+    """Return a series with ``values`` at the given places and null elsewhere; NaN stays NaN."""
+    column = np.zeros(count)
+    column[where] = values
+    present = np.zeros(count, bool)
+    present[where] = True
+    series = pl.Series(name, column, dtype=dtype)
+    return series if present.all() else series.zip_with(pl.Series(present), pl.Series([None] * count, dtype=dtype)).alias(name)
+
+
+def _scatter_objects(name: str, count: int, where: NDArray[np.intp], values: list[Any], dtype: Any) -> pl.Series:
+    column: list[Any] = [None] * count
+    for place, value in zip(where.tolist(), values, strict=True):
+        column[place] = bool(value) if dtype == pl.Boolean and value is not None else value
+    return pl.Series(name, column, dtype=dtype)
+
+
+_GROUP_COLUMNS: dict[str, Callable[..., Iterator[pl.Series]]] = {
+    "params": _param_columns,
+    "tags": _tag_columns,
+    "metrics": _metric_columns,
+}
