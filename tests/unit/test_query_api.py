@@ -16,7 +16,9 @@ from mllab.lab import Lab
 def filled(lab: Lab) -> Lab:
     """Three runs: one sealed, one open, one failed and archived."""
     for number, name in enumerate(["alpha", "beta", "gamma"]):
-        run = mllab.start_run("digits", name, lab=lab, capture=False, params={"lr": 0.1 * number, "opt": "adam"}, tags={"n": number})
+        run = mllab.start_run(
+            "digits", name, lab=lab, capture=False, params={"lr": 0.1 * number, "opt": "adam"}, tags={"n": number}
+        )
         values = np.arange(1000) / 1000.0 + number
         values[500] = math.nan if number == 1 else 50.0
         run.log_batch("curve", range(1000), values)

@@ -75,7 +75,14 @@ def test_logging_after_finish_names_the_run_and_stores_nothing(lab: Lab) -> None
 
 @pytest.mark.parametrize(
     ("value", "named"),
-    [("0.5", "str"), (None, "NoneType"), (np.zeros(3), "ndarray"), (1j, "complex"), (10**400, "too large"), (object(), "object")],
+    [
+        ("0.5", "str"),
+        (None, "NoneType"),
+        (np.zeros(3), "ndarray"),
+        (1j, "complex"),
+        (10**400, "too large"),
+        (object(), "object"),
+    ],
 )
 def test_a_bad_value_is_counted_and_its_neighbours_are_kept(
     lab: Lab, caplog: pytest.LogCaptureFixture, value: Any, named: str
@@ -92,7 +99,7 @@ def test_a_bad_value_is_counted_and_its_neighbours_are_kept(
 def test_a_bad_value_raises_where_asked(lab: Lab) -> None:
     with start(lab, on_error="raise") as run:
         with pytest.raises(InvalidValueError, match="'bad'"):
-            run.log({"bad": "x", "loss": 1.0})
+            run.log({"bad": "x", "loss": 1.0})  # type: ignore[dict-item]
         with pytest.raises(InvalidValueError, match="not an integer"):
             run.log({"loss": 1.0}, step="x")  # type: ignore[arg-type]
         with pytest.raises(InvalidValueError, match="mapping"):
@@ -117,7 +124,7 @@ def test_a_hostile_number_cannot_hurt(lab: Lab) -> None:
             raise RuntimeError("no")
 
     with start(lab) as run:
-        run.log({"bad": Hostile(), "loss": 1.0})  # type: ignore[dict-item]
+        run.log({"bad": Hostile(), "loss": 1.0})
     assert points(lab) == [(0, 1.0)]
 
 
@@ -163,7 +170,15 @@ def test_a_large_batch_is_cut_into_frames(lab: Lab) -> None:
 
 
 def test_params_keep_their_types_and_nest(lab: Lab) -> None:
-    params = {"lr": 0.1, "n": 3, "amp": True, "opt": "adam", "none": None, "big": 10**30, "model": {"depth": 2, "sizes": [1, 2]}}
+    params = {
+        "lr": 0.1,
+        "n": 3,
+        "amp": True,
+        "opt": "adam",
+        "none": None,
+        "big": 10**30,
+        "model": {"depth": 2, "sizes": [1, 2]},
+    }
     with start(lab, params=params) as run:
         run.log_params({"np": np.float64(0.5), "path": Path("a/b"), "nan": math.nan, "empty": {}})
     for _ in range(2):
@@ -211,7 +226,9 @@ def test_artifacts_are_stored_once_and_verified(lab: Lab, tmp_path: Path) -> Non
     assert lab.store.blobs.read(rows["weights.bin"]) == b"w" * 100
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../b", "%2e%2e/x", "%252e%252e/x", "a\\b", "C:/x", "a\0b", "con", "~/x"])
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/x", "a/../../b", "%2e%2e/x", "%252e%252e/x", "a\\b", "C:/x", "a\0b", "con", "~/x"]
+)
 def test_artifact_names_cannot_leave_the_run(lab: Lab, name: str) -> None:
     with start(lab, on_error="raise") as run, pytest.raises(UnsafePathError):
         run.log_artifact(b"x", name)
@@ -279,7 +296,9 @@ def test_datasets_are_described_the_same_each_time(lab: Lab, tmp_path: Path) -> 
 def test_dataset_digests_tell_contents_apart() -> None:
     from mllab.tracking.datasets import describe
 
-    digests = {describe(data)["digest"] for data in (np.zeros(3), np.zeros((3, 1)), np.zeros(3, np.float32), np.ones(3))}
+    digests = {
+        describe(data)["digest"] for data in (np.zeros(3), np.zeros((3, 1)), np.zeros(3, np.float32), np.ones(3))
+    }
     assert len(digests) == 4
 
 
@@ -344,13 +363,15 @@ def test_a_pickled_run_logs_to_the_same_run(lab: Lab) -> None:
     assert points(lab) == [(1, 1.0), (2, 2.0)]
 
 
-def test_a_full_disk_is_a_counted_warning_and_never_stops_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_is_a_counted_warning_and_never_stops_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     import errno
 
     class Full(Disk):
         full = False
 
-        def write(self, fd: int, data: Any) -> int:  # type: ignore[override]
+        def write(self, fd: int, data: Any) -> int:
             if self.full:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return Disk.write(fd, data)
@@ -374,7 +395,7 @@ def test_a_full_disk_is_a_counted_warning_and_never_stops_training(tmp_path: Pat
 
 def test_a_full_disk_raises_where_asked(tmp_path: Path) -> None:
     class Full(Disk):
-        def write(self, fd: int, data: Any) -> int:  # type: ignore[override]
+        def write(self, fd: int, data: Any) -> int:
             if len(data) > 400:
                 return Disk.write(fd, memoryview(data)[:7])
             return Disk.write(fd, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from mllab.query.select import select
 from mllab.query.wide import CORE_COLUMNS, wide_frame
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from mllab.query.engine import Engine
@@ -88,9 +88,7 @@ def metrics(
     engine = Lab.find(lab).engine
     refs = _refs(engine, runs)
     wanted = [keys] if isinstance(keys, str) else keys
-    found = list(
-        curves(engine, list(refs), wanted, max_points=max_points, newest=attempts == "newest", steps=steps)
-    )
+    found = list(curves(engine, list(refs), wanted, max_points=max_points, newest=attempts == "newest", steps=steps))
     lengths = [len(curve.step) for curve in found]
 
     def column(name: str, dtype: Any) -> pl.Series:

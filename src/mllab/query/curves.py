@@ -90,7 +90,8 @@ def _codes(column: Any, wanted: list[str]) -> NDArray[np.int32]:
     combined = column.combine_chunks()
     position = {word: number for number, word in enumerate(wanted)}
     mapping = np.array([position.get(word, 0) for word in combined.dictionary.to_pylist()], np.int32)
-    return mapping[combined.indices.to_numpy()]
+    codes: NDArray[np.int32] = mapping[combined.indices.to_numpy()]
+    return codes
 
 
 def _order(arrays: dict[str, NDArray[Any]]) -> NDArray[np.intp] | None:

@@ -51,12 +51,13 @@ def decimate(values: NDArray[np.float64], max_points: int) -> NDArray[np.intp]:
         padded = np.full(buckets * width, padding)
         padded[:count] = np.where(missing, fill, values) if has_missing else values
         grid = padded.reshape(buckets, width)
-        return starts + (grid.argmin(axis=1) if lowest else grid.argmax(axis=1))
+        found: NDArray[np.intp] = starts + (grid.argmin(axis=1) if lowest else grid.argmax(axis=1))
+        return found
 
     picks = [np.array([0, count - 1]), pick(np.inf, np.inf, lowest=True), pick(-np.inf, -np.inf, lowest=False)]
     if has_missing:
         where = np.flatnonzero(missing)
         first = np.unique(where // width, return_index=True)[1]
         picks.append(where[first])
-    chosen = np.unique(np.concatenate(picks))
+    chosen: NDArray[np.intp] = np.unique(np.concatenate(picks))
     return chosen[chosen < count]

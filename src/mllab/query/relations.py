@@ -58,7 +58,8 @@ def scan(layout: Layout, parts: Sequence[Part], table: str, without: Iterable[in
     """Return a SELECT over parts, less the rows of some runs."""
     files = ", ".join(quoted(layout.part(part.name)) for part in parts)
     columns = ", ".join(f'"{name}"' for name in COLUMNS[table])
-    sql = f"SELECT {columns} FROM read_parquet([{files}])"  # noqa: S608  # part names are checked, the rest constant
+    # A lab may lie in a folder called "ref=5": that is no column.
+    sql = f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false)"  # noqa: S608  # names are checked
     refs = sorted(without)
     return f"{sql} WHERE ref NOT IN ({', '.join(map(str, refs))})" if refs else sql
 

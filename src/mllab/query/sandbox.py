@@ -68,10 +68,11 @@ class Sandbox:
 
         def work() -> None:
             try:
-                relation = self._connection.sql(query, params=params or None)
+                # None for a statement without a result, in some versions of DuckDB.
+                relation: duckdb.DuckDBPyRelation | None = self._connection.sql(query, params=params or None)
                 empty = "SELECT 1 AS ok WHERE FALSE"
                 outcome.append(fetch(self._connection.sql(empty) if relation is None else relation))
-            except Exception as error:  # noqa: BLE001  # handed to the caller's thread
+            except Exception as error:  # handed to the caller's thread
                 outcome.append(error)
 
         thread = threading.Thread(target=work, name="mllab-sql", daemon=True)

@@ -56,7 +56,8 @@ def wide_frame(engine: Engine, refs: Sequence[int], columns: Sequence[str] | Non
 def _core(engine: Engine, refs: Sequence[int], names: Sequence[str]) -> pl.DataFrame:
     chosen = ", ".join(f'r."{name}"' for name in names)
     table = engine.arrow(
-        f"""SELECT r.ref, {chosen} FROM (SELECT unnest(?::BIGINT[]) AS ref, generate_subscripts(?::BIGINT[], 1) AS place)
+        f"""SELECT r.ref, {chosen} FROM (SELECT unnest(?::BIGINT[]) AS ref,
+            generate_subscripts(?::BIGINT[], 1) AS place)
         JOIN r_runs r USING (ref) ORDER BY place""",  # noqa: S608  # fixed column names
         [list(refs), list(refs)],
     )
@@ -84,7 +85,7 @@ def _rows(
     codes = encoded.indices.to_numpy()
     words = encoded.dictionary.to_pylist()
     refs = rows["ref"].to_numpy()
-    place = np.full(max(int(refs.max()), max(places)) + 1, -1, np.intp)
+    place = np.full(max(int(refs.max()), *places) + 1, -1, np.intp)
     place[list(places)] = list(places.values())
     bounds = np.flatnonzero(codes[1:] != codes[:-1]) + 1
     for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), len(codes)], strict=True):
@@ -103,7 +104,9 @@ def _param_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] |
         elif kinds == {"bool"}:
             yield _scatter_objects(name, len(places), where, rows["number"].to_pylist(), pl.Boolean)
         elif kinds == {"int"}:
-            values = [param_value(*pair) for pair in zip(rows["type"].to_pylist(), rows["text"].to_pylist(), strict=True)]
+            values = [
+                param_value(*pair) for pair in zip(rows["type"].to_pylist(), rows["text"].to_pylist(), strict=True)
+            ]
             yield _scatter_objects(name, len(places), where, values, pl.Int64)
         else:
             pairs = zip(rows["type"].to_pylist(), rows["text"].to_pylist(), strict=True)
@@ -128,7 +131,11 @@ def _scatter(name: str, count: int, where: NDArray[np.intp], values: NDArray[Any
     present = np.zeros(count, bool)
     present[where] = True
     series = pl.Series(name, column, dtype=dtype)
-    return series if present.all() else series.zip_with(pl.Series(present), pl.Series([None] * count, dtype=dtype)).alias(name)
+    return (
+        series
+        if present.all()
+        else series.zip_with(pl.Series(present), pl.Series([None] * count, dtype=dtype)).alias(name)
+    )
 
 
 def _scatter_objects(name: str, count: int, where: NDArray[np.intp], values: list[Any], dtype: Any) -> pl.Series:

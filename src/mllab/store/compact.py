@@ -26,6 +26,8 @@ def compact(layout: Layout, disk: Disk, *, full: bool = False, wait: bool = Fals
     """Merge small parts and drop void rows; return whether anything changed.
 
     Args:
+        layout: the store's layout.
+        disk: its system calls.
         full: merge everything that fits into a part, however little there is to gain.
         wait: wait for the lease instead of raising StoreBusy.
     """

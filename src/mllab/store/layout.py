@@ -8,11 +8,13 @@ import re
 import stat
 import sys
 import uuid
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from mllab.errors import NotFoundError, StoreCorrupt, StoreError, StoreTooNew
 from mllab.ids import is_run_id
-from mllab.store.fs import Disk
+
+if TYPE_CHECKING:
+    from mllab.store.fs import Disk
 
 FORMAT = 1
 SEGMENT_NAME = re.compile(r"([0-9a-hjkmnp-tv-z]{26})-([0-9]{6})\.seg\Z")

@@ -168,6 +168,7 @@ def _sortable(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
         words = chunk.dictionary.to_pylist()
         rank = np.empty(len(words), np.int32)
         rank[sorted(range(len(words)), key=words.__getitem__)] = np.arange(len(words), dtype=np.int32)
-        return rank[chunk.indices.to_numpy()]
+        ranks: np.ndarray[Any, Any] = rank[chunk.indices.to_numpy()]
+        return ranks
     result: np.ndarray[Any, Any] = chunk.to_numpy()
     return result

@@ -17,7 +17,7 @@ import struct
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, SupportsFloat, SupportsIndex
 from zlib import crc32
 
 from mllab.errors import InvalidValueError, RunClosedError
@@ -27,7 +27,7 @@ from mllab.store.fs import translate_os_errors, write_error
 from mllab.store.values import batch_columns, check_key, coerce_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mllab.store.fs import Disk
     from mllab.store.layout import Layout
@@ -65,6 +65,8 @@ class SegmentWriter:
         self._write = disk.write
         self._power_safe = power_safe
         self._about = about or {}
+        self._seq: Iterator[int]
+        self._fd: int
         self._closed = False
         self._retired: list[tuple[int, str]] = []
         self._lock = threading.RLock()
@@ -75,7 +77,7 @@ class SegmentWriter:
 
     # -- the log path --------------------------------------------------------------------------------------
 
-    def points(self, metrics: Mapping[str, float], step: int) -> None:
+    def points(self, metrics: Mapping[str, SupportsFloat], step: SupportsIndex) -> None:
         """Append one record with a value for each metric, at the present time.
 
         Raises:
@@ -148,15 +150,15 @@ class SegmentWriter:
         columns = batch_columns(key, steps, values, times)
         with self._lock:
             now = time.time_ns() // 1000
-            for first in range(0, columns.count, BATCH_CHUNK):
+            for first in range(0, columns.rows, BATCH_CHUNK):
                 if self._fd == _NO_FILE:
                     self._reopen()
                 if (key,) not in self._key_sets:
                     self._define((key,))
-                flags, (count, start, stride), parts = columns.chunk(first, min(first + BATCH_CHUNK, columns.count))
+                flags, (count, start, stride), parts = columns.chunk(first, min(first + BATCH_CHUNK, columns.rows))
                 payload = b"".join((frames.BATCH_HEAD.pack(flags, count, now, start, stride), *parts))
                 self._append(frames.BATCH, self._key_sets[(key,)][2], payload)
-        return columns.count
+        return columns.rows
 
     def event(self, name: str, body: dict[str, Any], *, sync: bool = False) -> None:
         """Append one event; with ``sync`` it also survives a power loss once this returns."""

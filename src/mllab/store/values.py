@@ -44,7 +44,7 @@ def _shown(value: object) -> str:
     """Show a value in a message; a hostile or huge repr must not hurt."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001
+    except Exception:
         return f"<{type(value).__name__}>"
     return text if len(text) <= 60 else text[:60] + "..."
 
@@ -52,10 +52,8 @@ def _shown(value: object) -> str:
 def as_step(step: object) -> int:
     """Return ``step`` as an int64."""
     try:
-        if isinstance(step, float) and step.is_integer():
-            number = int(step)
-        else:
-            number = operator.index(step)  # type: ignore[arg-type]
+        # 3.0 is a step: arithmetic on steps in training scripts gives floats.
+        number = int(step) if isinstance(step, float) and step.is_integer() else operator.index(step)  # type: ignore[arg-type]
     except TypeError:
         raise InvalidValueError(
             f"The step {_shown(step)} is {type(step).__name__}, not an integer.", "Pass step=0, 1, 2, ..."
@@ -65,7 +63,7 @@ def as_step(step: object) -> int:
     return number
 
 
-def coerce_metrics(metrics: Mapping[str, object], step: object) -> tuple[int, dict[str, float], list[str]]:
+def coerce_metrics(metrics: Mapping[str, Any], step: object) -> tuple[int, dict[str, float], list[str]]:
     """Split ``metrics`` into what can be stored and a sentence for each that cannot."""
     number = as_step(step)
     good: dict[str, float] = {}
@@ -83,11 +81,11 @@ def coerce_metrics(metrics: Mapping[str, object], step: object) -> tuple[int, di
             try:
                 if isinstance(value, (str, bytes, bytearray)):
                     raise TypeError  # float("0.1") would hide a mistake
-                good[key] = float(value)  # type: ignore[arg-type]
+                good[key] = float(value)
                 continue
             except OverflowError:
                 problem = f"Metric {key!r} is too large for a 64-bit float"
-            except Exception:  # noqa: BLE001  # a hostile __float__ may raise anything
+            except Exception:  # a hostile __float__ may raise anything
                 problem = f"Metric {key!r} has the value {_shown(value)} of type {type(value).__name__}, not a number"
         problems.append(problem)
     return number, good, problems
@@ -142,11 +140,11 @@ def as_json(value: Any, depth: int = 0) -> Any:
     if callable(item) and getattr(value, "ndim", None) == 0:
         try:
             return as_json(item(), depth + 1) if depth < MAX_DEPTH else str(value)
-        except Exception:  # noqa: BLE001
+        except Exception:
             return clean_text(_shown(value))
     try:
         return clean_text(str(value))
-    except Exception:  # noqa: BLE001  # a hostile __str__
+    except Exception:  # a hostile __str__
         return f"<{type(value).__name__}>"
 
 
@@ -162,7 +160,7 @@ def clean_text(text: str) -> str:
 class BatchColumns(NamedTuple):
     """The arrays of a batch as little-endian bytes; ``steps`` is empty when ``stride`` says it all."""
 
-    count: int
+    rows: int
     start: int
     stride: int
     steps: Any
@@ -223,7 +221,7 @@ def _column(data: Any, code: str, what: str) -> tuple[memoryview, int]:
         return view.cast("B"), view.shape[0] if view.shape else 0
     except InvalidValueError:
         raise
-    except Exception as error:  # noqa: BLE001  # foreign arrays raise anything
+    except Exception as error:  # foreign arrays raise anything
         kind = "integers" if code == "q" else "numbers"
         raise InvalidValueError(
             f"The {what} are not a one-dimensional array of {kind}: {error}.", f"Pass a list or array of {kind}."

@@ -1,4 +1,4 @@
-"""Turning files, figures, images, tables and models into artifacts. Foreign libraries are recognised, never imported."""
+"""Files, figures, images, tables and models as artifacts. Foreign libraries are recognised, never imported."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _plain_table(table: Any, name: str) -> tuple[list[str], list[list[Any]]]:
             raise InvalidValueError(
                 f"The columns of the table {name!r} differ in length.", "Pad the short ones with None."
             )
-        return list(columns), [[as_json(value) for value in row] for row in zip(*columns.values())]
+        return list(columns), [[as_json(value) for value in row] for row in zip(*columns.values())]  # noqa: B905  # 3.9; lengths were checked
     if isinstance(table, (list, tuple)) and all(isinstance(row, dict) for row in table):
         names = list(dict.fromkeys(str(key) for row in table for key in row))
         return names, [[as_json(row.get(key)) for key in names] for row in table]

@@ -7,14 +7,13 @@ import logging
 import os
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, SupportsFloat, SupportsIndex
 
 from mllab.errors import InvalidValueError, MllabError, RunClosedError, WriteError
 from mllab.store.run_status import ENDED
 from mllab.store.values import as_json, check_key, clean_text, flatten
 from mllab.tracking import artifacts, datasets
 from mllab.tracking.background import BACKGROUND
-from mllab.tracking.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from mllab.config.settings import Settings
     from mllab.store.segment import SegmentWriter
     from mllab.store.store import Store
+    from mllab.tracking.session import Session
 
 MAX_TRACEBACK = 64 << 10
 _log = logging.getLogger("mllab")
@@ -76,7 +76,7 @@ class Run:
 
     # -- metrics -------------------------------------------------------------------------------------------
 
-    def log(self, metrics: Mapping[str, float], step: Optional[int] = None) -> None:
+    def log(self, metrics: Mapping[str, SupportsFloat], step: Optional[SupportsIndex] = None) -> None:
         """Log the present value of one or more metrics.
 
         Args:
@@ -92,7 +92,7 @@ class Run:
             if step is None:
                 step = self._next_step
             self._points(metrics, step)
-            self._next_step = step + 1
+            self._next_step = step + 1  # type: ignore[operator]  # whatever packs as an integer adds like one
         except MllabError as error:
             self._failed(error)
 
@@ -242,7 +242,7 @@ class Run:
 
             start_upkeep(self.store)
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Run:  # noqa: PYI034  # Self came with Python 3.11
         return self
 
     def __exit__(
@@ -299,7 +299,8 @@ class Run:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as a way back to the same run, for processes that do not inherit this one's memory."""
-        return _attach, (self.store.layout.root, self.id, self.attempt, self.name, self.experiment, self.settings)
+        labels = (self.name, self.experiment)
+        return _attach, (self.store.layout.root, self.id, self.attempt, labels, self.settings)
 
     def __repr__(self) -> str:
         state = "finished" if self._finished else "open"
@@ -311,12 +312,13 @@ class Run:
         return run_html(self)
 
 
-def _attach(root: str, run_id: str, attempt: int, name: str, experiment: str, settings: Settings) -> Run:
+def _attach(root: str, run_id: str, attempt: int, labels: tuple[str, str], settings: Settings) -> Run:
     from mllab.store.store import Store
 
     store = Store.open(root)
     power_safe = settings.durability == "power"
     writer = store.writer(run_id, attempt=attempt, power_safe=power_safe, about={"purpose": "attach"})
+    name, experiment = labels
     return Run(store, writer, name=name, experiment=experiment, settings=settings, is_owner=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def start_upkeep(store: Store) -> bool:
     if not store.wants_upkeep() or find_spec("pyarrow") is None:
         return False
     try:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "mllab.store.upkeep", store.layout.root],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -32,4 +33,6 @@ def start_upkeep(store: Store) -> bool:
         )
     except OSError:
         return False
+    # A thread reaps it: a long training script must not gather zombies.
+    threading.Thread(target=process.wait, name="mllab-upkeep", daemon=True).start()
     return True
