@@ -64,7 +64,8 @@ class FilterError(UsageError):
         self.column = column
 
     def __str__(self) -> str:
-        pointer = f"\n  {self.text}\n  {' ' * self.column}^" if self.text else ""
+        line = "".join(" " if character.isspace() else character for character in self.text)
+        pointer = f"\n  {line}\n  {' ' * self.column}^" if line else ""
         hint = f"\n{self.hint}" if self.hint else ""
         return f"{self.message} [{self.code}]{pointer}{hint}"
 

@@ -8,6 +8,7 @@ import random
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 import duckdb
@@ -34,19 +35,11 @@ from mllab.query.filter_ast import (
 from mllab.query.filter_parser import FUNCTIONS, RANGED, parse
 from mllab.query.filter_sql import compile_query
 from mllab.query.filter_values import CONTINUES
+from mllab.query.relations import COLUMNS
+from mllab.store.schema import param_row
 
 NAN, INF = math.nan, math.inf
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
-COLUMNS = {
-    "r_runs": 'ref BIGINT, run_id VARCHAR, experiment VARCHAR, name VARCHAR, status VARCHAR, started TIMESTAMPTZ, ended '
-    'TIMESTAMPTZ, duration DOUBLE, attempt INTEGER, parent_id VARCHAR, forked_from VARCHAR, "user" VARCHAR, host VARCHAR, '
-    "note VARCHAR, archived BOOLEAN, deleted BOOLEAN, damaged BOOLEAN",
-    "r_params": "key VARCHAR, ref BIGINT, type VARCHAR, number DOUBLE, text VARCHAR",
-    "r_tags": "key VARCHAR, ref BIGINT, value VARCHAR",
-    "r_summaries": "key VARCHAR, ref BIGINT, last DOUBLE, last_step BIGINT, min DOUBLE, min_step BIGINT, max DOUBLE, max_step "
-    "BIGINT, sum DOUBLE, count BIGINT, nans BIGINT, first_step BIGINT, attempt INTEGER",
-    "r_points": "ref BIGINT, key VARCHAR, step BIGINT, time TIMESTAMPTZ, value DOUBLE, attempt INTEGER, seq BIGINT",
-}  # fmt: skip
 
 
 class Catalogue:
@@ -91,7 +84,9 @@ def make_samples(seed: int) -> list[Sample]:
         sample.tags = {key: pick.choice(TAGS) for key in Catalogue.tag_keys if pick.random() < 0.7}
         for key in Catalogue.metric_keys:
             values = [*NUMBERS, NAN, NAN, INF]
-            points = [(pick.randrange(5), pick.choice(values), pick.choice([1, 1, 2])) for _ in range(pick.randrange(5))]
+            points = [
+                (pick.randrange(5), pick.choice(values), pick.choice([1, 1, 2])) for _ in range(pick.randrange(5))
+            ]
             if points:
                 sample.points[key] = sorted(points, key=lambda point: point[2])
         samples.append(sample)
@@ -99,38 +94,30 @@ def make_samples(seed: int) -> list[Sample]:
 
 
 def fill(con: duckdb.DuckDBPyConnection, samples: list[Sample]) -> None:
-    rows: dict[str, list[list[Any]]] = {name: [] for name in COLUMNS}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
     for sample in samples:
-        a = sample.attributes
-        rows["r_runs"].append(
-            [sample.ref, a["id"], a["experiment"], a["name"], a["status"], a["started"], a["ended"], a["duration"],
-             a["attempt"], None, None, None, "h", a["note"], a["archived"], False, a["damaged"]],
-        )  # fmt: skip
-        for key, value in sample.params.items():
-            kind = {type(None): "null", bool: "bool", int: "int", float: "float", str: "str", dict: "json"}[type(value)]
-            number = float(value) if isinstance(value, (int, float)) else None
-            rows["r_params"].append([key, sample.ref, kind, number, param_text(value)])
-        rows["r_tags"] += [[key, sample.ref, tag] for key, tag in sample.tags.items()]
+        ref, other = sample.ref, {"id": "run_id", "parent": "parent_id", "number": "ref"}
+        damaged = "x" if sample.attributes["damaged"] else None
+        run = {other.get(name, name): value for name, value in sample.attributes.items()}
+        rows["runs"].append(run | {"damaged": damaged})
+        rows["params"] += [{"key": key, "ref": ref, **param_row(value)} for key, value in sample.params.items()]
+        rows["tags"] += [{"key": key, "ref": ref, "value": value} for key, value in sample.tags.items()]
         for key, points in sample.points.items():
-            rows["r_points"] += [[sample.ref, key, step, None, value, attempt, i] for i, (step, value, attempt) in enumerate(points)]
-            found = [metric_value(sample, Term("metric", key, name)) for name in ("last", "step", "min", "max")]
-            last, last_step, low, high = found
-            values = [value for _, value, _ in points if not math.isnan(value)]
-            rows["r_summaries"].append(
-                [key, sample.ref, last, last_step, low, 0, high, 0, sum(values), len(points), len(points) - len(values),
-                 min(step for step, _, _ in points), 1],
-            )  # fmt: skip
-    for name, values in rows.items():
-        con.execute(f"CREATE TABLE {name}({COLUMNS[name]})")
-        if values:
-            places = f"({', '.join('?' * len(values[0]))})"
-            con.execute(f"INSERT INTO {name} VALUES {', '.join([places] * len(values))}", [v for row in values for v in row])
-
-
-def param_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else value if isinstance(value, str) else repr(value)
+            for seq, (step, value, attempt) in enumerate(points):
+                rows["points"].append(
+                    {"ref": ref, "key": key, "step": step, "value": value, "attempt": attempt, "seq": seq}
+                )
+            names = {"last": "last", "last_step": "step", "min": "min", "max": "max", "count": "count", "nans": "nans"}
+            summary = {column: metric_value(sample, Term("metric", key, name)) for column, name in names.items()}
+            total = sum(value for _, value, _ in points if not math.isnan(value))
+            first = min(step for step, _, _ in points)
+            rows["summaries"].append({"key": key, "ref": ref, "sum": total, "first_step": first, **summary})
+    for table, columns in COLUMNS.items():
+        definitions = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+        con.execute(f"CREATE TABLE r_{table}({definitions})")
+        for row in rows[table]:
+            values = [row.get(name) for name in columns]
+            con.execute(f"INSERT INTO r_{table} VALUES ({', '.join('?' * len(values))})", values)
 
 
 class Labs(list[Any]):
@@ -181,10 +168,8 @@ def faces(sample: Sample, term: Term) -> tuple[float | None, str | None]:
         with contextlib.suppress(TypeError, ValueError):
             number = float(text)  # type: ignore[arg-type]
         return number, text
-    value = sample.params.get(term.key)
-    if value is None:
-        return None, None
-    return (float(value) if isinstance(value, (int, float)) else None), param_text(value)
+    row = param_row(sample.params.get(term.key))
+    return row["number"], None if row["type"] == "null" else row["text"]
 
 
 def value_of(sample: Sample, term: Term) -> Any:
@@ -262,10 +247,8 @@ def in_order(left: Any, operator: str, right: Any) -> bool:
         return math.isnan(left) is (operator == "=")
     if isinstance(left, float) and math.isnan(left):
         return False
-    return {
-        "=": left == right, "!=": left != right, "<": operator[0] == "<" and left < right, "<=": left <= right,
-        ">": left > right, ">=": left >= right,
-    }[operator]  # fmt: skip
+    compare = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}[operator]
+    return bool(compare(left, right))
 
 
 def sort_key(sample: Sample, order: OrderTerm) -> tuple[Any, ...]:
@@ -297,7 +280,11 @@ def metric_terms(draw):
     key = draw(st.sampled_from(Catalogue.metric_keys))
     shape = draw(st.integers(0, 2))
     if shape == 0:
-        return Term("metric", key, draw(st.sampled_from(["", "last", "min", "max", "mean", "count", "nans", "step", "first_step"])))
+        return Term(
+            "metric",
+            key,
+            draw(st.sampled_from(["", "last", "min", "max", "mean", "count", "nans", "step", "first_step"])),
+        )
     if shape == 1:
         step = draw(st.integers(0, 4))
         return Term("metric", key, "at", step, step)
@@ -380,7 +367,7 @@ def test_a_filter_selects_what_python_selects(labs, query, number):
     expected.sort(key=lambda sample: -sample.ref)
     if query.order:
         for order in reversed(query.order):
-            expected.sort(key=lambda sample: sort_key(sample, order))  # noqa: B023  # used at once
+            expected.sort(key=lambda sample: sort_key(sample, order))
     else:
         expected.sort(key=lambda sample: (-sample.attributes["started"].timestamp(), -sample.ref))
     assert found == [sample.ref for sample in expected][: query.limit]
@@ -390,7 +377,23 @@ def test_a_filter_selects_what_python_selects(labs, query, number):
 
 any_text = st.text(st.characters(codec="utf-8"), max_size=12)
 any_key = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12) | st.sampled_from(
-    [*RESERVED, *FUNCTIONS, "at", "after", "params.x", "tags.", "metrics", "1", "1e5", "nan", "2h", "a`b", "``", "a-b", "-a"]
+    [
+        *RESERVED,
+        *FUNCTIONS,
+        "at",
+        "after",
+        "params.x",
+        "tags.",
+        "metrics",
+        "1",
+        "1e5",
+        "nan",
+        "2h",
+        "a`b",
+        "``",
+        "a-b",
+        "-a",
+    ]
 )
 any_word = st.from_regex(r"[+-]?\.?\w+([./:@%+#-]+\w+)*", fullmatch=True).filter(
     lambda word: word.lower() not in RESERVED and word.split(".")[0] not in ("metrics", "params", "tags")
@@ -448,7 +451,9 @@ vocabulary = st.sampled_from(
         "today", "2026-11-01", "12:30", "&&", ";", "\\", "'(a'", "'[[:alpha:]]'", "\ud800", "\0", "9" * 30,
     ]
 )  # fmt: skip
-soup = st.lists(vocabulary, max_size=14).map(" ".join) | st.lists(vocabulary | st.text(max_size=4), max_size=14).map("".join)
+soup = st.lists(vocabulary, max_size=14).map(" ".join) | st.lists(vocabulary | st.text(max_size=4), max_size=14).map(
+    "".join
+)
 
 
 @settings(max_examples=600, deadline=None)
@@ -457,12 +462,15 @@ soup = st.lists(vocabulary, max_size=14).map(" ".join) | st.lists(vocabulary | s
 @example("name ~ '" + "(" * 400 + "'")
 @example("started > 9999999999999999999999 days ago")
 def test_any_text_works_or_is_refused_politely(labs, text):
+    compiled = refusal = None
     try:
         compiled = compile_query(parse(text), Catalogue(), now=NOW, text=text)
     except FilterError as error:
-        assert 0 <= error.column <= len(text)
-        assert error.text == text
-        assert error.message.endswith(".")
+        refusal = error
+    if compiled is None:
+        assert refusal is not None
+        assert 0 <= refusal.column <= len(text)
+        assert (refusal.text, refusal.message[-1]) == (text, ".")
         return
     con, _ = labs[0]
     try:

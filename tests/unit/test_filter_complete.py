@@ -28,7 +28,7 @@ class Catalogue:
         ("order by loss, nu", "number", "loss"),
         ("a b", "order by", "loss"),
         ("lim", "`limit`", "loss"),
-        ("params.l", "params.limit", "loss"),
+        ("params.l", "params.`limit`", "loss"),
         ("na", "name", "loss"),
         ("not arch", "archived", "loss"),
         ("has `a b", None, None),

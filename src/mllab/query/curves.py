@@ -52,8 +52,7 @@ def curves(
         newest: leave out what a later attempt of a resumed run began anew.
         steps: the first and last step to read, inclusive; None for no bound.
     """
-    known = engine.keys("summaries")
-    wanted = sorted(known if keys is None else known.intersection(keys))
+    wanted = sorted(engine.keys("summaries") if keys is None else set(keys))
     if not wanted or not refs:
         return
     words = ", ".join(map(quoted, wanted))

@@ -52,5 +52,5 @@ def complete(text: str, cursor: int, catalogue: KeyCatalogue) -> list[Completion
         options += [(word, "keyword") for word in ("not", "has", *(f"{prefix}." for prefix in PREFIXES))]
     else:
         options = [(word, "keyword") for word in ("and", "or", "in", "is", "not", "order by", "desc", "limit")]
-    ranked = sorted((name.strip("`").lower().find(typed), i) for i, (name, _) in enumerate(options))
+    ranked = sorted((name.replace("`", "").lower().find(typed), i) for i, (name, _) in enumerate(options))
     return [Completion(options[i][0], start, options[i][1]) for place, i in ranked if place >= 0]

@@ -236,7 +236,9 @@ class _Parser:
             raise self.surprise(
                 "a name", "Put the name on the left: status = finished." if token.kind == "text" else None
             )
-        if token.kind == "word" and (self.word in RESERVED or (NUMBER.fullmatch(token.text) and not token.text.isalpha())):
+        if token.kind == "word" and (
+            self.word in RESERVED or (NUMBER.fullmatch(token.text) and not token.text.isalpha())
+        ):
             hint = "Write a key that looks like this in backticks; the name goes on the left: loss < 0.1."
             raise self.surprise("a name", hint)
         self.index += 1

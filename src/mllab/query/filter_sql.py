@@ -209,7 +209,7 @@ class _Compiler:
 
     def membership(self, column: _Column, values: Sequence[Value], *, is_excluded: bool) -> str:
         """Return SQL for "equals one of", or "is there and equals none of"."""
-        sides: dict[str, list[Any]] = {}
+        sides: dict[tuple[str, bool], list[Any]] = {}
         parts = []
         for value in values:
             if value.word == "null":
@@ -219,8 +219,11 @@ class _Compiler:
                 parts.append(self.same_time(column, value, is_excluded=is_excluded))
             else:
                 side, bound = _side(column, value)
-                sides.setdefault(side, []).append(bound)
-        for side, bounds in sides.items():
+                # DuckDB 1.5 does not find NaN in a list, and holds it equal to itself.
+                is_nan = bound != bound  # noqa: PLR0124
+                if not (is_nan and (side, is_nan) in sides):
+                    sides.setdefault((side, is_nan), []).append(bound)
+        for (side, _), bounds in sides.items():
             # One list is one comparison however long it is; = lets DuckDB skip row groups.
             equal = f"{side} = {self.bind(bounds[0])}" if len(bounds) == 1 else f"{side} = ANY({self.bind(bounds)})"
             if is_excluded:

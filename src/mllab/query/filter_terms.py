@@ -30,7 +30,7 @@ ATTRIBUTES: dict[str, tuple[ValueType, str]] = {
     "forked_from": ("id", "r.forked_from"),
     "attempt": ("number", "r.attempt"),
     "archived": ("flag", "r.archived"),
-    "damaged": ("flag", "r.damaged"),
+    "damaged": ("flag", "(r.damaged IS NOT NULL)"),  # the column says what is wrong
     "number": ("number", "r.ref"),
 }
 STATUSES = (RUNNING, *ENDED, LOST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mllab.query.relations import quoted
@@ -159,7 +159,7 @@ def run_metrics(
     drawn = sparks(engine, refs, shown, spark_cells) if spark_cells and shown else {}
     found: dict[int, list[MetricSummary]] = {ref: [] for ref in refs}
     for ref, key, *values in rows:
-        found[ref].append(MetricSummary(key, *values, spark=drawn.get((ref, key), ())))
+        found[ref].append(replace(MetricSummary(key, *values), spark=drawn.get((ref, key), ())))
     return {ref: tuple(summaries) for ref, summaries in found.items()}
 
 
@@ -172,12 +172,16 @@ def sparks(
     where there was a value that is no finite number. A stretch without points repeats what was before it.
     """
     words = ", ".join(map(quoted, keys))
+    points = engine.points_sql(refs)
     rows = engine.rows(
-        f"""WITH p AS (SELECT ref, key, step::DOUBLE AS step, value FROM ({engine.points_sql(refs)}) WHERE key IN ({words})),
-        e AS (SELECT ref, key, min(step) AS low, max(step) - min(step) + 1 AS span, least(count(*), {int(cells)}) AS cells
-              FROM p GROUP BY ref, key)
-        SELECT p.ref, p.key, e.cells, least((p.step - e.low) / e.span * e.cells, e.cells - 1)::BIGINT AS cell,
-            min(value) FILTER (isfinite(value)), max(value) FILTER (isfinite(value)), count(*) FILTER (NOT isfinite(value))
+        f"""WITH
+        p AS (SELECT ref, key, step::DOUBLE AS step, value FROM ({points}) WHERE key IN ({words})),
+        e AS (
+            SELECT ref, key, min(step) AS low, max(step) - min(step) + 1 AS span, least(count(*), {int(cells)}) AS cells
+            FROM p GROUP BY ref, key)
+        SELECT p.ref, p.key, e.cells, least(floor((p.step - e.low) / e.span * e.cells), e.cells - 1)::BIGINT AS cell,
+            min(value) FILTER (isfinite(value)), max(value) FILTER (isfinite(value)),
+            count(*) FILTER (NOT isfinite(value))
         FROM p JOIN e USING (ref, key) GROUP BY ALL ORDER BY cell"""  # noqa: S608  # quoted keys and integers
     )
     curves: dict[tuple[int, str], list[tuple[int, float | None, float | None, int]]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from mllab.query.filter_parser import parse
 from mllab.query.filter_sql import compile_query
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Iterator
     from datetime import datetime
 
     from mllab.query.engine import Engine
@@ -29,26 +30,30 @@ class Selection:
     total: int
 
 
+class _Keys(Collection[str]):
+    """The keys of one table. Asking for one key reads a row group; only listing them reads the column."""
+
+    def __init__(self, engine: Engine, table: str) -> None:
+        self._engine = engine
+        self._table = table
+
+    def __contains__(self, key: object) -> bool:
+        return bool(self._engine.rows(f"SELECT 1 FROM r_{self._table} WHERE key = ? LIMIT 1", [key]))  # noqa: S608
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._engine.keys(self._table))
+
+    def __len__(self) -> int:
+        return len(self._engine.keys(self._table))
+
+
 class EngineKeys:
-    """The keys in use in a lab, looked up when a filter first asks."""
+    """The keys in use in a lab."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def metric_keys(self) -> Collection[str]:
-        """Keys of metrics."""
-        return self._engine.keys("summaries")
-
-    @property
-    def param_keys(self) -> Collection[str]:
-        """Keys of params."""
-        return self._engine.keys("params")
-
-    @property
-    def tag_keys(self) -> Collection[str]:
-        """Keys of tags."""
-        return self._engine.keys("tags")
+        self.metric_keys = _Keys(engine, "summaries")
+        self.param_keys = _Keys(engine, "params")
+        self.tag_keys = _Keys(engine, "tags")
 
 
 def select(

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from mllab.errors import FilterError, NotFoundError, UsageError
 from mllab.query.filter_ast import Term
 from mllab.query.filter_parser import parse
-from mllab.query.filter_sql import compile_query
-from mllab.query.filter_terms import ATTRIBUTES, resolve
+from mllab.query.filter_terms import resolve
+from mllab.query.select import EngineKeys, select
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from mllab.query.engine import Engine
-    from mllab.query.filter_ast import Query
-    from mllab.query.filter_sql import CompiledQuery
 
 Which = Literal["present", "archived too", "deleted"]
 # Columns of a list for people: the rest are in `runs show`.
@@ -107,28 +105,6 @@ class RunPage:
     offset: int = 0
 
 
-class EngineKeys:
-    """The keys of a lab as the filter compiler asks for them; each set is read when it is first needed."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def metric_keys(self) -> Collection[str]:
-        """Keys of metrics."""
-        return self._engine.keys("summaries")
-
-    @property
-    def param_keys(self) -> Collection[str]:
-        """Keys of params."""
-        return self._engine.keys("params")
-
-    @property
-    def tag_keys(self) -> Collection[str]:
-        """Keys of tags."""
-        return self._engine.keys("tags")
-
-
 def list_runs(
     engine: Engine,
     filter_text: str = "",
@@ -158,35 +134,25 @@ def list_runs(
         FilterError: the filter or a column is wrong.
     """
     with engine.steady():
-        query = parse(filter_text)
-        keys = EngineKeys(engine)
-        compiled = _compiled(query, keys, filter_text, which, now)
-        if limit is not None:
-            most = limit + offset if query.limit is None else min(limit + offset, query.limit)
-            compiled = _compiled(replace(query, limit=most), keys, filter_text, which, now)
-        found = [int(row[0]) for row in engine.rows(compiled.sql, compiled.params)]
-        refs = found[offset:]
-        total = len(found)
-        if limit is not None and len(found) >= limit + offset:
-            counted = _compiled(replace(query, order=(), limit=query.limit), keys, filter_text, which, now)
-            total = engine.rows(f"SELECT count(*) FROM ({counted.sql})", counted.params)[0][0]  # noqa: S608
+        chosen = select(
+            engine,
+            filter_text,
+            include_archived=which == "archived too",
+            deleted=which == "deleted",
+            limit=limit,
+            offset=offset,
+            now=now,
+        )
+        refs = chosen.refs
         if columns is not None:
-            chosen = tuple(column(text, keys) for text in columns)
+            keys = EngineKeys(engine)
+            terms = tuple(column(text, keys) for text in columns)
         else:
-            mentioned = [t for t in compiled.columns_used if t.kind != "run" and _is_column(t)]
-            chosen = automatic_columns(engine, refs, mentioned, everything=everything)
+            mentioned = [term for term in chosen.columns if term.kind != "run" and _is_column(term)]
+            terms = automatic_columns(engine, refs, mentioned, everything=everything)
         rows = run_rows(engine, refs)
-        cells = _cells(engine, refs, rows, chosen)
-    return RunPage(chosen, tuple(rows[ref] for ref in refs), cells, total, offset)
-
-
-def _compiled(query: Query, keys: EngineKeys, text: str, which: Which, now: datetime | None) -> CompiledQuery:
-    conditions = {"present": "r.deleted IS NULL", "archived too": "r.deleted IS NULL", "deleted": "r.deleted IS NOT NULL"}
-    compiled = compile_query(query, keys, now=now, text=text, base_where=conditions[which])
-    if which == "present" and not compiled.mentions_archived:
-        where = f"{conditions[which]} AND NOT r.archived"
-        compiled = compile_query(query, keys, now=now, text=text, base_where=where)
-    return compiled
+        cells = _cells(engine, refs, rows, terms)
+    return RunPage(terms, tuple(rows[ref] for ref in refs), cells, chosen.total, offset)
 
 
 def column(text: str, keys: EngineKeys) -> Term:
@@ -202,8 +168,6 @@ def column(text: str, keys: EngineKeys) -> Term:
         raise UsageError(f"{text!r} is no column: {error.message}", error.hint) from error
     if len(query.order) != 1 or query.limit is not None or query.order[0].descending or not _is_column(term):
         raise UsageError(f"{text!r} is no column.", "Columns: name, loss, min(loss), params.lr, tags.team, ...")
-    if term.kind == "run" and term.key not in ATTRIBUTES:
-        raise UsageError(f"{text!r} is no column.", f"Attributes: {', '.join(ATTRIBUTES)}.")
     return replace(term, column=0)
 
 
@@ -234,7 +198,9 @@ def automatic_columns(
         rows.sort(key=lambda row: (-row[1], kind == "param" and row[2] < 2, row[0]))
         have = {term.key for term in chosen if term.kind == kind}
         room = len(rows) if everything else max(most - len(have), 0)
-        fitting = [row[0] for row in rows if row[0] not in have and (everything or not row[0].startswith(SYSTEM_PREFIX))]
+        fitting = [
+            row[0] for row in rows if row[0] not in have and (everything or not row[0].startswith(SYSTEM_PREFIX))
+        ]
         chosen += [Term(kind, key) for key in fitting[:room]]
     order = {"run": 0, "metric": 1, "param": 2, "tag": 3}
     chosen.sort(key=lambda term: order[term.kind])
@@ -246,7 +212,9 @@ def in_refs(refs: Sequence[int], name: str = "ref") -> str:
     numbers = ", ".join(map(str, refs))
     if not refs:
         return "FALSE"
-    return f"{name} IN ({numbers})" if len(refs) <= _INLINE_REFS else f"{name} IN (SELECT unnest([{numbers}]::BIGINT[]))"
+    return (
+        f"{name} IN ({numbers})" if len(refs) <= _INLINE_REFS else f"{name} IN (SELECT unnest([{numbers}]::BIGINT[]))"
+    )
 
 
 def run_rows(engine: Engine, refs: Sequence[int]) -> dict[int, RunRow]:
@@ -260,7 +228,7 @@ def run_rows(engine: Engine, refs: Sequence[int]) -> dict[int, RunRow]:
 def _cells(
     engine: Engine, refs: Sequence[int], rows: dict[int, RunRow], columns: Sequence[Term]
 ) -> tuple[tuple[Any, ...], ...]:
-    values = {kind: _values(engine, refs, kind, columns) for kind in ("metric", "param", "tag")}
+    values = {kind: term_values(engine, refs, kind, columns) for kind in ("metric", "param", "tag")}
     numbers = {term for term in columns if term.kind == "run" and term.key == "number"}
     lines = []
     for ref in refs:
@@ -275,7 +243,8 @@ def _cells(
     return tuple(lines)
 
 
-def _values(engine: Engine, refs: Sequence[int], kind: str, columns: Sequence[Term]) -> dict[tuple[int, Term], Any]:
+def term_values(engine: Engine, refs: Sequence[int], kind: str, columns: Sequence[Term]) -> dict[tuple[int, Term], Any]:
+    """Return the values of the columns of one kind (metric, param or tag), by ref and column."""
     terms = [term for term in columns if term.kind == kind]
     if not terms or not refs:
         return {}
