@@ -1,0 +1,1 @@
+"""Plugins: packages that add to mllab through the hooks in :mod:`mllab.plugins.hookspecs`."""
