@@ -9,7 +9,21 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = "duckdb pyarrow polars numpy textual docker kubernetes mlflow pydantic click rich pluggy sklearn".split()
+HEAVY = [
+    "duckdb",
+    "pyarrow",
+    "polars",
+    "numpy",
+    "textual",
+    "docker",
+    "kubernetes",
+    "mlflow",
+    "pydantic",
+    "click",
+    "rich",
+    "pluggy",
+    "sklearn",
+]
 SRC = Path(__file__).parents[2] / "src"
 
 
@@ -35,7 +49,8 @@ with mllab.start_run("e", params={"a": {"b": 1}}, tags={"t": "x"}, lab=lab) as r
     run.log_table({"a": [1, 2]}, "table")
     run.set_note("note")
 """
-    assert loaded_by(code, cwd=tmp_path) == set()
+    # Where pluggy is installed, plugins are asked for facts; without it (below, on 3.9) there are none to ask.
+    assert loaded_by(code, cwd=tmp_path) <= {"pluggy"}
 
 
 def test_the_check_can_fail(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Background:
             for run in self.open_runs():
                 try:
                     run.tick()
-                except Exception as error:  # noqa: BLE001  # training goes on whatever happens here
+                except Exception as error:  # training goes on whatever happens here
                     _log.warning("mllab: looking after run %s failed: %s", run.id, error)
 
     def forget_in_child(self) -> None:

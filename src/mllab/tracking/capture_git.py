@@ -1,13 +1,12 @@
 """What the code was: commit, branch, remote and the changes that were not committed.
 
 Git is asked in a way that runs nothing a repository's own configuration names: no hooks, no file-system monitor, no
-external diff or text conversion, and no clean filters but Git LFS. It takes no locks, and every question has two
-seconds.
+external diff, text conversion or clean filter. (So a file that a filter changes, as Git LFS does, may count as modified
+after it was only touched.) It takes no locks, and every question has two seconds.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any, Optional
 
 from mllab.security.redaction import Redactor
 from mllab.tracking import capture_git_diff
-from mllab.tracking.capture_git_head import Head, read_head
+from mllab.tracking.capture_git_head import read_head
 from mllab.tracking.capture_process import Output, run
 
 TIMEOUT_S = 2.0
@@ -39,9 +38,9 @@ _STATUS = (
     *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--ignore-submodules=dirty"),
     *("--no-renames", "--no-ahead-behind"),
 )
-_SETTINGS = r"^(remote\..*\.url|branch\..*\.remote|filter\..*\.(clean|process|required))$"
-_LFS = ("git-lfs clean", "git-lfs filter-process", "git lfs clean", "git lfs filter-process", "true", "false")
-_log = logging.getLogger("mllab")
+_SETTINGS = r"^(remote\..*\.url|branch\..*\.remote|filter\..*\.(clean|process))$"
+# What would lead git elsewhere, as in a hook, or run something.
+_NOT_PASSED_ON = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS")
 
 
 @dataclass(frozen=True)
@@ -138,25 +137,16 @@ def snapshot(cwd: str) -> Optional[GitState]:
     says what is wrong. Never raises for what it finds. Takes about 15 ms in a small repository.
     """
     head = read_head(cwd)
-    if head is None and "GIT_DIR" not in os.environ:
-        _log.debug("mllab: %s is in no git repository.", cwd)
+    if head is None:
         return None
-    deadline = time.monotonic() + TOTAL_S
-    top = _Git(cwd, deadline).ask("rev-parse", "--show-toplevel")
-    if top.problem is not None or not top.stdout.strip():
-        _log.debug("mllab: git in %s: %s", cwd, top.problem)
-        return None if head is None else _from_files(head, top.problem)
-    root = os.fsdecode(top.stdout[:-1] if top.stdout.endswith(b"\n") else top.stdout)
     redactor = Redactor()
-    found = _Found()
-    _inspect(_Git(root, deadline), b"", found)
-    if found.problem is not None and found.commit is None and head is not None:
-        found.commit, found.branch = head.commit, head.branch
+    found = _Found(head.commit, head.branch)
+    _inspect(_Git(head.root, time.monotonic() + TOTAL_S), b"", found)
     text = bytes(found.patch).decode("utf-8", "surrogateescape")
     redacted = redactor.text(text, code=True)
     patch = redacted.encode("utf-8", "surrogateescape")
     return GitState(
-        root=_shown(os.fsencode(root)),
+        root=_shown(os.fsencode(head.root)),
         commit=found.commit,
         branch=found.branch,
         remote=redactor.text(without_credentials(found.remote)) if found.remote else None,
@@ -189,28 +179,20 @@ def without_credentials(url: str) -> str:
     return f"{scheme}://{keep}{host}{slash}{path}"
 
 
-def _from_files(head: Head, problem: Optional[str]) -> GitState:
-    return GitState(
-        root=_shown(os.fsencode(head.root)), commit=head.commit, branch=head.branch, problem=_shown_problem(problem)
-    )
-
-
-def _shown_problem(problem: Optional[str]) -> Optional[str]:
-    return None if problem is None else problem[:500]
-
-
 def _environment() -> dict[str, str]:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name not in ("GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS") and not name.startswith("GIT_TRACE")
+        if name not in _NOT_PASSED_ON and not name.startswith("GIT_TRACE")
     }
     environment.update(
         GIT_OPTIONAL_LOCKS="0",
         GIT_TERMINAL_PROMPT="0",
         GIT_PAGER="cat",
         GIT_LITERAL_PATHSPECS="1",
-        GIT_NO_LAZY_FETCH="1",  # a partial clone must not go to the network
+        # A partial clone would fetch what it lacks, by a program that its configuration names.
+        GIT_NO_LAZY_FETCH="1",
+        GIT_ALLOW_PROTOCOL="none",
         LC_ALL="C",
     )
     return environment
@@ -218,16 +200,19 @@ def _environment() -> dict[str, str]:
 
 def _inspect(git: _Git, prefix: bytes, found: _Found) -> None:
     """Add the state of one working tree, whose paths begin with ``prefix``, and of its submodules."""
-    settings = git.ask("config", "-z", "--show-scope", "--get-regexp", _SETTINGS)
+    settings = git.ask("config", "-z", "--get-regexp", _SETTINGS)
+    if settings.is_truncated:
+        found.problem = settings.problem or "the configuration is too long"
+        return
     values, filters = _parse_settings(settings.stdout)
-    if any("=" in name or "\n" in name for name in filters):
+    if any("=" in name for name in filters):
         # Such a name cannot be given on a command line, so its filter cannot be switched off.
-        found.problem = "the repository's configuration names a filter that cannot be switched off"
+        found.problem = "the configuration names a filter that cannot be switched off"
         return
     git = git.without(filters)
     status = git.ask(*_STATUS)
     if status.problem is not None:
-        found.problem = _shown_problem(status.problem)
+        found.problem = status.problem
         return
     commit, branch, entries = _parse_status(status.stdout)
     if not prefix:
@@ -247,14 +232,13 @@ def _inspect(git: _Git, prefix: bytes, found: _Found) -> None:
 
 
 def _parse_settings(output: bytes) -> tuple[dict[str, str], set[str]]:
-    """Return the settings by name, and the names of filters that the repository itself brings along."""
-    parts = output.split(b"\0")
+    """Return the settings by name, and the names of all filters."""
     values: dict[str, str] = {}
     filters: set[str] = set()
-    for scope, pair in zip(parts[::2], parts[1::2]):
-        name, _, value = os.fsdecode(pair).partition("\n")
+    for record in output.split(b"\0")[:-1]:
+        name, _, value = os.fsdecode(record).partition("\n")
         values[name] = value
-        if name.startswith("filter.") and scope not in (b"system", b"global") and not value.startswith(_LFS):
+        if name.startswith("filter."):
             filters.add(name[len("filter.") : name.rindex(".")])
     return values, filters
 
@@ -310,7 +294,7 @@ def _add_diff(git: _Git, commit: Optional[str], prefix: bytes, found: _Found) ->
     place = os.fsdecode(prefix)
     output = git.ask(*_DIFF, f"--src-prefix=a/{place}", f"--dst-prefix=b/{place}", base, "--", limit=max(0, room))
     if output.problem is not None:
-        found.problem = _shown_problem(output.problem)
+        found.problem = output.problem
     found.is_truncated |= output.is_truncated
     found.patch += output.stdout[: output.stdout.rfind(b"\n") + 1] if output.is_truncated else output.stdout
 

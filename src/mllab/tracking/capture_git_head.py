@@ -24,11 +24,15 @@ class Head(NamedTuple):
 def read_head(cwd: str) -> Optional[Head]:
     """Return the head of the repository that ``cwd`` lies in, or None. Worktrees and submodules are understood."""
     root = os.path.abspath(cwd)
-    while not os.path.lexists(os.path.join(root, ".git")):
+    while True:
+        found = _head_in(root)
         parent = os.path.dirname(root)
-        if parent == root:
-            return None
+        if found is not None or parent == root:
+            return found
         root = parent
+
+
+def _head_in(root: str) -> Optional[Head]:
     folder = os.path.join(root, ".git")
     link = read_text(folder, 4096)
     if link is not None:

@@ -46,7 +46,7 @@ def run(
             stderr=subprocess.PIPE,
             cwd=cwd,
             env=None if env is None else dict(env),
-            start_new_session=True,  # a group of its own, so that helpers can be killed too; no Ctrl-C from the terminal
+            start_new_session=True,  # a group of its own: its helpers can be killed too, and Ctrl-C does not reach it
         )
     except FileNotFoundError:
         missing = f"the folder {cwd} does not exist" if cwd and not os.path.isdir(cwd) else f"{name} is not installed"
@@ -64,12 +64,12 @@ def run(
     finally:
         _end(process)
     if is_late:
-        return Output(stdout, f"{' '.join(argv[:1])} took longer than {timeout_s:.3g} s", True)
+        return Output(stdout, f"{name} took longer than {timeout_s:.3g} s", True)
     if is_truncated:
         return Output(stdout, None, True)
     if code != 0:
         lines = stderr.decode("utf-8", "replace").strip().splitlines()
-        return Output(stdout, f"{name} failed ({code}): {lines[0] if lines else 'no reason given'}")
+        return Output(stdout, f"{name} failed ({code}): {lines[0][:300] if lines else 'no reason given'}")
     return Output(stdout)
 
 
@@ -102,7 +102,8 @@ def _read(process: subprocess.Popen[bytes], deadline: float, limit: int) -> tupl
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill what is left of the command's group, close the pipes and reap it."""
-    if process.poll() is None:
+    if process.returncode is None:
+        # Not reaped, so the id cannot belong to anybody else by now.
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import time
@@ -73,6 +74,7 @@ class Run:
         self._failures: dict[str, int] = {}
         self._session: Optional[Session] = None
         BACKGROUND.add(self)
+        writer.on_new_process = functools.partial(BACKGROUND.add, self)
 
     # -- metrics -------------------------------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ class Run:
             self.writer.tick()
         except MllabError as error:
             self._failed(error)
-        if self._session is not None:
+        if self._session is not None and self._is_owner():
             self._session.tick(self)
 
     def _is_owner(self) -> bool:

@@ -62,7 +62,7 @@ class Session:
                 _capture_environment(run)
         except MllabError as error:
             _log.warning("mllab: the environment of run %s was not recorded whole: %s", run.id, error)
-        except Exception as error:  # noqa: BLE001  # a capture must never hurt the run
+        except Exception as error:  # a capture must never hurt the run
             _log.warning("mllab: capturing the environment of run %s failed: %r", run.id, error)
 
     def tick(self, run: Run) -> None:
@@ -103,9 +103,10 @@ def _capture_git(run: Run) -> None:
 
 
 def _capture_environment(run: Run) -> None:
+    from mllab.plugins.manager import capture
     from mllab.tracking import capture_environment, capture_hardware
 
     facts: dict[str, Any] = {"environment": capture_environment.snapshot()}
     facts["hardware"] = capture_hardware.snapshot(run.store.layout.root)
-    run.log_info(facts)
+    run.log_info({**capture(run), **facts})
     artifacts.log_bytes(run, capture_environment.lock_text().encode(), "environment/requirements.txt", "environment")

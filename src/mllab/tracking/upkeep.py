@@ -6,10 +6,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mllab.store.store import Store
+
+
+INTERVAL_S = 20.0
 
 
 def start_upkeep(store: Store) -> bool:
@@ -20,7 +24,7 @@ def start_upkeep(store: Store) -> bool:
     """
     from importlib.util import find_spec
 
-    if not store.wants_upkeep() or find_spec("pyarrow") is None:
+    if not store.wants_upkeep() or find_spec("pyarrow") is None or not _is_due(store.layout.lease):
         return False
     try:
         process = subprocess.Popen(
@@ -29,10 +33,25 @@ def start_upkeep(store: Store) -> bool:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            cwd=store.layout.root,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
     except OSError:
         return False
     # A thread reaps it: a long training script must not gather zombies.
     threading.Thread(target=process.wait, name="mllab-upkeep", daemon=True).start()
+    return True
+
+
+def _is_due(lease: str) -> bool:
+    """Whether the last upkeep began a while ago: a sweep of a thousand short runs must not start a thousand."""
+    try:
+        with open(lease, "ab"):
+            age = time.time() - os.path.getmtime(lease)
+            if os.path.getsize(lease) and 0 <= age < INTERVAL_S:
+                return False
+        with open(lease, "wb") as file:
+            file.write(b"last upkeep: see this file's time\n")
+    except OSError:
+        return False
     return True
