@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ pytest.importorskip("onnxruntime", reason="needs the extra mllab[demo]")
 pytest.importorskip("matplotlib", reason="needs the extra mllab[demo]")
 
 import mllab
-from mllab.cli.demo import demo
+from mllab.cli.main import root
 from mllab.demo import export, study, training
 from mllab.demo.flights import FEATURES, TARGET, TIME, load_flights
 from mllab.demo.plan import QUICK
@@ -37,9 +38,13 @@ def flights():
 def first(tmp_path_factory):
     """A lab with the quick study, and what the first call printed."""
     folder = tmp_path_factory.mktemp("demo") / "lab"
-    outcome = CliRunner().invoke(demo, [str(folder), "--quick"], catch_exceptions=False)
+    outcome = call(folder, "--quick")
     assert outcome.exit_code == 0
     return folder, outcome
+
+
+def call(*args, **kwargs):
+    return CliRunner().invoke(root, ["demo", *map(str, args)], **kwargs)
 
 
 def query(text, lab, **params):
@@ -153,13 +158,25 @@ def test_onnx_agrees_with_the_original(first):
 
 
 def test_summary_names_the_runs_and_what_to_try(first):
-    lab, outcome = first
+    _lab, outcome = first
     assert "quick" in outcome.stdout
-    assert outcome.stdout.count(f"mllab --lab {lab}") == 3
+    assert len(commands(outcome.stdout)) == 3
     assert sum(line.startswith("*") for line in outcome.stdout.splitlines()) == 2  # the best run, and the legend
     assert "\x1b[" not in outcome.stdout
     progress = outcome.stderr.splitlines()
     assert [line for line in progress if line.startswith(("1/2", "2/2"))] == progress[-2:]
+
+
+def commands(text):
+    return [shlex.split(line) for line in text.splitlines() if line.startswith("  mllab ")]
+
+
+def test_what_to_try_works_as_it_is(first):
+    _, outcome = first
+    for _mllab, *args in commands(outcome.stdout):
+        tried = CliRunner().invoke(root, args)
+        assert tried.exit_code == 0, (args, tried.stderr)
+        assert "0.7" in tried.stdout
 
 
 # -- calls after it ----------------------------------------------------------------------------------------------
@@ -167,7 +184,7 @@ def test_summary_names_the_runs_and_what_to_try(first):
 
 def test_second_call_shows_what_is_there(first):
     lab, _ = first
-    outcome = CliRunner().invoke(demo, [str(lab), "--quick", "--json"], catch_exceptions=False)
+    outcome = call(lab, "--quick", "--json")
     summary = json.loads(outcome.stdout)
     assert summary["reused"]
     assert {run["name"] for run in summary["runs"]} == set(MODELS)
@@ -177,10 +194,10 @@ def test_second_call_shows_what_is_there(first):
 
 @pytest.mark.parametrize("answer", ["quit", "reuse"])
 def test_second_call_asks_on_a_terminal(first, monkeypatch, answer):
-    monkeypatch.setattr("mllab.cli.demo._is_interactive", lambda: True)
+    monkeypatch.setattr("mllab.cli.failures.can_ask", lambda: True)
     lab, _ = first
-    outcome = CliRunner().invoke(demo, [str(lab), "--quick"], input=f"{answer}\n", catch_exceptions=False)
-    assert "finished study (2 runs" in outcome.stdout
+    outcome = call(lab, "--quick", input=f"{answer}\n")
+    assert "finished study: 2 runs" in outcome.stderr
     assert ("Try next" in outcome.stdout) == (answer == "reuse")
     assert query("SELECT count(*) AS n FROM runs", lab)["n"].item() == 3
 
@@ -196,14 +213,14 @@ def test_interrupted_study_goes_on_where_it_stopped(tmp_path, monkeypatch):
         return train(spec, *args)
 
     monkeypatch.setattr(training, "train", interrupted)
-    outcome = CliRunner().invoke(demo, [lab, "--quick"])
+    outcome = call(lab, "--quick")
     assert outcome.exit_code == 130
     assert "Interrupted" in outcome.stderr
-    assert f"mllab demo {lab}" in outcome.stderr
+    assert f"mllab demo {lab} --quick" in outcome.stderr
     statuses = dict(query("SELECT name, status FROM runs", lab).rows())
     assert statuses == {QUICK.title: "killed", MODELS[0]: "finished", MODELS[1]: "killed"}
 
-    outcome = CliRunner().invoke(demo, [lab, "--quick", "--json"], catch_exceptions=False)
+    outcome = call(lab, "--quick", "--json")
     assert trained == [MODELS[0], MODELS[1], MODELS[1]]
     summary = json.loads(outcome.stdout)
     assert not summary["reused"]
@@ -225,7 +242,7 @@ def test_an_export_that_disagrees_fails_its_run(tmp_path, monkeypatch):
 def test_fresh_adds_a_study_with_the_same_scores(first, tmp_path):
     lab = shutil.copytree(first[0], tmp_path / "lab")
     before = latest_study(Lab.find(lab), "quick")
-    outcome = CliRunner().invoke(demo, [str(lab), "--quick", "--fresh"], catch_exceptions=False)
+    outcome = call(lab, "--quick", "--fresh")
     assert outcome.exit_code == 0
     after = latest_study(Lab.find(lab), "quick")
     assert before is not None
@@ -238,9 +255,8 @@ def test_fresh_adds_a_study_with_the_same_scores(first, tmp_path):
 
 
 def test_the_command_works_with_warnings_as_errors_and_without_a_terminal(tmp_path):
-    code = "from mllab.cli.demo import demo; demo()"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, "lab", "--quick"],
+        [sys.executable, "-W", "error", "-m", "mllab.cli.main", "demo", "lab", "--quick"],
         cwd=tmp_path,
         env={**os.environ, "MPLBACKEND": "Agg"},
         capture_output=True,
@@ -249,4 +265,4 @@ def test_the_command_works_with_warnings_as_errors_and_without_a_terminal(tmp_pa
     )
     assert done.returncode == 0, done.stderr
     assert "\x1b[" not in done.stdout + done.stderr
-    assert "mllab --lab lab runs" in done.stdout
+    assert "mllab runs ls --lab lab " in done.stdout

@@ -293,6 +293,42 @@ def test_datasets_are_described_the_same_each_time(lab: Lab, tmp_path: Path) -> 
     assert {source for name, *_, source in rows if name == "data.csv"} == {str(file)}
 
 
+def test_a_digest_does_not_depend_on_the_layout_in_memory() -> None:
+    polars, arrow = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    from mllab.tracking.datasets import describe
+
+    words = ["a long word indeed, past the inline length", None, "b", "another long word, past the inline length"]
+    plain = polars.DataFrame(
+        {
+            "w": words,
+            "n": [1.5, None, 2.5, -0.0],
+            "l": [[1], [], None, [2, None]],
+            "s": [{"x": 1}, None, {"x": None}, {"x": 2}],
+        }
+    )
+    wide = polars.concat([plain, plain])
+    masked = plain.with_columns(n=polars.when(polars.col("n").is_not_null()).then(polars.col("n").fill_null(9.0)))
+    same = [
+        plain,
+        wide[4:],
+        wide.filter(polars.arange(0, 8) > 3),
+        masked,
+        arrow.table(plain),
+        plain.to_arrow(compat_level=polars.CompatLevel.oldest()),
+    ]
+    assert len({describe(frame)["digest"] for frame in same}) == 1
+    others = [
+        plain.rename({"w": "v"}),
+        plain[:3],
+        plain.with_columns(n=polars.lit(None, polars.Float64)),
+        plain.reverse(),
+        plain.with_columns(polars.col("w").fill_null("")),
+    ]
+    assert len({describe(frame)["digest"] for frame in [plain, *others]}) == 6
+    categories = polars.DataFrame({"c": ["x", "y", "x"]}).cast(polars.Categorical)
+    assert describe(categories)["digest"] == describe(polars.DataFrame({"c": ["x", "y", "x"]}))["digest"]
+
+
 def test_dataset_digests_tell_contents_apart() -> None:
     from mllab.tracking.datasets import describe
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ import duckdb
 from mllab.errors import AmbiguousError, NotFoundError, QueryError, StoreCorrupt
 from mllab.ids import is_run_id
 from mllab.query import relations
+from mllab.query.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mllab.store.manifest import Part
     from mllab.store.snapshot import Snapshot
     from mllab.store.store import Store
 
@@ -24,6 +27,8 @@ _SETTINGS = {
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
+    # Parts never change under their name, so their footers are parsed once.
+    "parquet_metadata_cache": "true",
     "TimeZone": "'UTC'",
 }
 
@@ -36,9 +41,8 @@ class Engine:
         self._lock = threading.RLock()
         self._connection = connect()
         self._local = threading.local()
-        self._snapshot: Snapshot | None = None
-        self._tables: dict[str, Any] = {}
-        self._keys: dict[str, frozenset[str]] = {}
+        self._tables: Tables | None = None
+        self._part_keys: dict[str, frozenset[str]] = {}
 
     @contextlib.contextmanager
     def steady(self) -> Iterator[Snapshot]:
@@ -48,77 +52,86 @@ class Engine:
         query to the next needs this. Blocks may nest.
         """
         before = getattr(self._local, "held", None)
-        snapshot = self._local.held = self.refresh()
+        tables = self._local.held = self._refreshed()
         try:
-            yield snapshot
+            yield tables.snapshot
         finally:
             self._local.held = before
 
     def refresh(self) -> Snapshot:
         """Take a new snapshot; this thread's tables show it from here on, or from the end of a steady block."""
-        held: Snapshot | None = getattr(self._local, "held", None)
+        return self._refreshed().snapshot
+
+    def _refreshed(self) -> Tables:
+        local = self._local
+        held: Tables | None = getattr(local, "held", None)
         if held is not None:
             return held
         with self._lock:
             snapshot = self.store.snapshot()
-            if self._snapshot is None or snapshot.version != self._snapshot.version:
-                self._tables = tail_tables(snapshot)
-                self._snapshot, self._keys = snapshot, {}
-            snapshot, tables = self._snapshot, self._tables
-        local = self._local
-        if getattr(local, "version", None) != snapshot.version:
+            if self._tables is None or snapshot.version != self._tables.snapshot.version:
+                self._tables = Tables(self.store.layout, snapshot)
+            tables = self._tables
+        if getattr(local, "tables", None) is not tables:
             local.cursor = self._connection.cursor()
-            local.resumed = define_tables(local.cursor, self.store, snapshot, tables)
-            local.version = snapshot.version
-        return snapshot
+            local.tables, local.defined = tables, set()
+        return tables
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run internal SQL over a fresh snapshot and return its rows."""
-        self.refresh()
-        try:
+        with translated():
             found: list[tuple[Any, ...]] = self._relation(sql, params).fetchall()
-        except duckdb.Error as error:
-            raise translate(error) from error
         return found
 
     def arrow(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run internal SQL over a fresh snapshot and return a pyarrow Table."""
-        self.refresh()
-        try:
+        with translated():
             return self._relation(sql, params).to_arrow_table()
-        except duckdb.Error as error:
-            raise translate(error) from error
 
     def _relation(self, sql: str, params: Sequence[Any]) -> duckdb.DuckDBPyRelation:
+        tables = self._refreshed()
+        tables.define(self._local.cursor, sql, self._local.defined)
         relation: duckdb.DuckDBPyRelation = self._local.cursor.sql(sql, params=list(params) or None)
         return relation
 
     def points_sql(self, refs: Sequence[int], *, newest: bool = True) -> str:
         """Return a SELECT of the points of some runs that opens only the parts that can hold them."""
-        snapshot = self.refresh()
-        if not refs:
+        tables = self._refreshed()
+        wanted = sorted(set(refs))
+        if not wanted:
             return "SELECT * FROM r_points WHERE FALSE"
-        wanted = sorted(refs)
-        parts = [
-            part
-            for part in snapshot.manifest.points
-            if any(part.first_ref <= ref <= part.last_ref for ref in _within(wanted, part.first_ref, part.last_ref))
-        ]
-        open_refs = {tail.state.ref for tail in snapshot.tails}
-        has_tail = bool(open_refs & set(wanted))
-        inner = relations.point_table(self.store.layout, parts, "points", has_tail=has_tail)
-        chosen = ", ".join(map(str, wanted))
-        sql = f"SELECT * FROM ({inner}) WHERE ref IN ({chosen})"  # noqa: S608  # integers and checked names
-        resumed = [ref for ref in self._local.resumed if ref in set(wanted)]
-        return relations.newest_points(resumed, f"({sql})") if newest else sql
+        sql = tables.points_of(wanted)
+        if not newest:
+            return sql
+        with translated():
+            resumed = tables.resumed(self._local.cursor).intersection(wanted)
+        return relations.newest_points(sorted(resumed), f"({sql})")
 
     def keys(self, table: str) -> frozenset[str]:
         """Return the keys in use in ``summaries``, ``params`` or ``tags``."""
-        self.refresh()
-        if table not in self._keys:
-            rows = self.rows(f"SELECT DISTINCT key FROM r_{table}")  # noqa: S608
-            self._keys[table] = frozenset(row[0] for row in rows)
-        return self._keys[table]
+        tables = self._refreshed()
+        found = tables.keys.get(table)
+        if found is None:
+            snapshot = tables.snapshot
+            sealed = self._sealed_keys([fold.parts[table] for fold in snapshot.manifest.folds if table in fold.parts])
+            found = frozenset[str]().union(*sealed, *(getattr(tail.state, table) for tail in snapshot.tails))
+            tables.keys[table] = found
+        return found
+
+    def _sealed_keys(self, parts: Sequence[Part]) -> list[frozenset[str]]:
+        """Return the keys in each part: from its footer, or from its rows when there were too many for that."""
+        unread = {self.store.layout.part(part.name): part for part in parts if part.name not in self._part_keys}
+        if unread:
+            names = ", ".join(map(relations.quoted, unread))
+            found = self.rows(
+                f"""SELECT file_name, decode(value) FROM parquet_kv_metadata([{names}])
+                WHERE decode(key) = 'mllab.keys'"""  # noqa: S608  # checked names
+            )
+            self._part_keys |= {unread.pop(path).name: frozenset(json.loads(text)) for path, text in found}
+        for part in unread.values():
+            rows = self.rows(f"SELECT DISTINCT key FROM {relations.files(self.store.layout, [part])}")  # noqa: S608
+            self._part_keys[part.name] = frozenset(key for (key,) in rows)
+        return [self._part_keys[part.name] for part in parts]
 
     def resolve(self, text: str) -> str:
         """Return the id of the run that ``text`` means: an id, the start or end of one, or a name.
@@ -151,12 +164,6 @@ class Engine:
         return int(rows[0][0]), str(rows[0][1])
 
 
-def _within(refs: list[int], first: int, last: int) -> list[int]:
-    from bisect import bisect_left, bisect_right
-
-    return refs[bisect_left(refs, first) : bisect_right(refs, last)]
-
-
 def connect() -> duckdb.DuckDBPyConnection:
     """Return an in-memory connection that loads nothing from outside."""
     connection = duckdb.connect(":memory:")
@@ -165,54 +172,13 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def define_tables(
-    connection: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapshot, tables: dict[str, Any]
-) -> list[int]:
-    """Define the internal tables and the public views of a snapshot; return the refs of resumed runs."""
-    manifest = snapshot.manifest
-    for name, table in tables.items():
-        connection.register(f"t_{name}", table)
-    open_refs = {tail.state.ref for tail in snapshot.tails if tail.state.ref < manifest.next_ref}
-    for name in relations.RUN_TABLES:
-        sql = relations.run_table(store.layout, manifest, name, open_refs, has_tail=name in tables)
-        _view(connection, f"r_{name}", sql)
-    for name, parts in (("points", manifest.points), ("logs", manifest.logs)):
-        sql = relations.point_table(store.layout, parts, name, has_tail=name in tables)
-        _view(connection, f"r_{name}", sql)
-    _view(connection, "r_live", "SELECT ref, run_id FROM r_runs WHERE deleted IS NULL")
-    resumed = connection.execute("SELECT ref FROM r_runs WHERE attempt > 1 ORDER BY ref").fetchall()
-    refs = [int(row[0]) for row in resumed]
-    _view(connection, "r_newest", relations.newest_points(refs))
-    for name, sql in relations.PUBLIC_VIEWS.items():
-        _view(connection, name, sql)
-    return refs
-
-
-def _view(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn DuckDB's errors into ours."""
     try:
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql}")
+        yield
     except duckdb.Error as error:
         raise translate(error) from error
-
-
-def tail_tables(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the rows of open runs as Arrow tables, by table name."""
-    if not snapshot.tails:
-        return {}
-    import pyarrow as pa
-
-    from mllab.store.parts import logs_table, points_table
-    from mllab.store.points import concat
-    from mllab.store.schema import tables_from_states
-
-    tables = tables_from_states([tail.state for tail in snapshot.tails])
-    points = [points_table(tail.state.ref, concat(tail.points)) for tail in snapshot.tails if tail.points]
-    if points:
-        tables["points"] = pa.concat_tables(points).unify_dictionaries()
-    logs = [{"ref": tail.state.ref, **row} for tail in snapshot.tails for row in tail.logs]
-    if logs:
-        tables["logs"] = logs_table(logs)
-    return tables
 
 
 def translate(error: duckdb.Error) -> QueryError | StoreCorrupt:

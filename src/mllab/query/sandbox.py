@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from mllab.errors import QueryError
-from mllab.query.engine import connect, define_tables, tail_tables, translate
+from mllab.query.engine import connect, translate, translated
+from mllab.query.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +34,8 @@ class Sandbox:
 
     def __init__(self, store: Store) -> None:
         self._connection = connect()
-        snapshot = store.snapshot()
-        define_tables(self._connection, store, snapshot, tail_tables(snapshot))
+        with translated():
+            Tables(store.layout, store.snapshot()).define_all(self._connection)
         parts = store.layout.parts
         self._connection.execute("SET allowed_directories = [$1]", [parts])
         self._connection.execute("SET enable_external_access = false")

@@ -31,14 +31,14 @@ class Selection:
 
 
 class _Keys(Collection[str]):
-    """The keys of one table. Asking for one key reads a row group; only listing them reads the column."""
+    """The keys of one table, read when first asked for."""
 
     def __init__(self, engine: Engine, table: str) -> None:
         self._engine = engine
         self._table = table
 
     def __contains__(self, key: object) -> bool:
-        return bool(self._engine.rows(f"SELECT 1 FROM r_{self._table} WHERE key = ? LIMIT 1", [key]))  # noqa: S608
+        return key in self._engine.keys(self._table)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._engine.keys(self._table))

@@ -14,7 +14,7 @@ from mllab.query.filter_terms import resolve
 from mllab.query.select import EngineKeys, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from mllab.query.engine import Engine
@@ -228,46 +228,36 @@ def run_rows(engine: Engine, refs: Sequence[int]) -> dict[int, RunRow]:
 def _cells(
     engine: Engine, refs: Sequence[int], rows: dict[int, RunRow], columns: Sequence[Term]
 ) -> tuple[tuple[Any, ...], ...]:
-    values = {kind: term_values(engine, refs, kind, columns) for kind in ("metric", "param", "tag")}
-    numbers = {term for term in columns if term.kind == "run" and term.key == "number"}
-    lines = []
-    for ref in refs:
-        row = rows[ref]
-        line: list[Any] = []
-        for term in columns:
-            if term.kind != "run":
-                line.append(values[term.kind].get((ref, term)))
-            else:
-                line.append(ref if term in numbers else getattr(row, _ATTRIBUTE_FIELDS.get(term.key, term.key)))
-        lines.append(tuple(line))
-    return tuple(lines)
+    values: dict[Term, dict[int, Any]] = {}
+    for kind in ("metric", "param", "tag"):
+        values |= term_values(engine, refs, kind, columns)
+    readers = [_attribute_reader(term, rows) if term.kind == "run" else values[term].get for term in columns]
+    return tuple(tuple(read(ref) for read in readers) for ref in refs)
 
 
-def term_values(engine: Engine, refs: Sequence[int], kind: str, columns: Sequence[Term]) -> dict[tuple[int, Term], Any]:
-    """Return the values of the columns of one kind (metric, param or tag), by ref and column."""
-    terms = [term for term in columns if term.kind == kind]
-    if not terms or not refs:
-        return {}
-    keys = list(dict.fromkeys(term.key for term in terms))
+def _attribute_reader(term: Term, rows: dict[int, RunRow]) -> Callable[[int], Any]:
+    name = _ATTRIBUTE_FIELDS.get(term.key, term.key)
+    return (lambda ref: ref) if name == "number" else (lambda ref: getattr(rows[ref], name))
+
+
+def term_values(engine: Engine, refs: Sequence[int], kind: str, columns: Sequence[Term]) -> dict[Term, dict[int, Any]]:
+    """Return the values of the columns of one kind (metric, param or tag), by column and ref."""
+    found: dict[Term, dict[int, Any]] = {term: {} for term in columns if term.kind == kind}
+    if not found or not refs:
+        return found
+    by_key: dict[str, list[tuple[int, dict[int, Any]]]] = {}
+    functions = list(dict.fromkeys(term.function for term in found))
+    for term, values in found.items():
+        by_key.setdefault(term.key, []).append((functions.index(term.function), values))
     table = {"metric": "summaries", "param": "params", "tag": "tags"}[kind]
-    picks = {"metric": "", "param": "type, text", "tag": "value"}[kind]
-    functions = list(dict.fromkeys(term.function for term in terms))
-    if kind == "metric":
-        picks = ", ".join(_AGGREGATES[function] for function in functions)
+    picks = {"metric": ", ".join(_AGGREGATES[each] for each in functions), "param": "type, text", "tag": "value"}[kind]
     rows = engine.rows(
         f"SELECT ref, key, {picks} FROM r_{table} WHERE {in_refs(refs)} AND list_contains(?::VARCHAR[], key)",  # noqa: S608
-        [keys],
+        [list(by_key)],
     )
-    found: dict[tuple[int, Term], Any] = {}
-    by_key: dict[str, list[Term]] = {}
-    for term in terms:
-        by_key.setdefault(term.key, []).append(term)
     for ref, key, *picked in rows:
-        for term in by_key[key]:
-            if kind == "metric":
-                found[ref, term] = picked[functions.index(term.function)]
-            else:
-                found[ref, term] = ParamValue(*picked) if kind == "param" else picked[0]
+        for place, values in by_key[key]:
+            values[ref] = ParamValue(*picked) if kind == "param" else picked[place]
     return found
 
 

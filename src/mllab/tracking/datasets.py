@@ -117,35 +117,58 @@ def _as_arrow(data: Any) -> Any:
 
 
 def _arrow_digest(table: Any) -> str:
-    """Return a digest of column names, types and values that does not depend on how the table is chunked."""
-    import pyarrow as pa
+    """Return a digest of column names, types and values, whatever their layout in memory.
 
+    Chunks, slices, string views, dictionaries and what lies under nulls make no difference.
+    """
     digest = hashlib.sha256()
-
-    class Sink:
-        closed = False
-
-        def write(self, data: Any) -> int:
-            digest.update(data)
-            return len(data)
-
-        def flush(self) -> None: ...
-
-        def close(self) -> None: ...
-
-        def writable(self) -> bool:
-            return True
-
-    table = table.replace_schema_metadata(None)
     # One column at a time: combining a whole wide table would double its memory.
-    for index, field in enumerate(table.schema):
-        column = table.column(index).combine_chunks()
-        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        schema = pa.schema([pa.field(field.name, field.type)])
-        with pa.ipc.new_stream(pa.PythonFile(Sink(), "w"), schema) as writer:
-            for chunk in chunks:
-                writer.write_table(pa.table([chunk], schema=schema), max_chunksize=65536)
+    for field, column in zip(table.schema, table.columns):  # noqa: B905  # a table has one column for each field
+        digest.update(f"{field.name}\0".encode())
+        _feed_column(digest, column)
     return digest.hexdigest()
+
+
+def _feed_column(digest: Any, column: Any) -> None:
+    """Feed a column in one canonical form: its type, length and validity, then the values that are there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+    for is_kind, canonical in ((_is_text, pa.large_string()), (_is_bytes, pa.large_binary())):
+        if is_kind(pa, column.type):
+            column = column.cast(canonical)
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+    kind = array.type
+    digest.update(f"{kind}\0{len(array)}\0".encode())
+    if array.null_count:
+        digest.update(_packed(pa, array.is_valid()))
+        array = array.drop_null()
+    if pa.types.is_struct(kind):
+        for index in range(kind.num_fields):
+            digest.update(f"{kind.field(index).name}\0".encode())
+            _feed_column(digest, pc.struct_field(array, index))
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        digest.update(_packed(pa, pc.list_value_length(array).cast(pa.int64())))
+        _feed_column(digest, array.flatten())
+    else:
+        digest.update(_packed(pa, array))
+
+
+def _packed(pa: Any, array: Any) -> Any:
+    """Return an array without nulls as the bytes of one Arrow record batch, its buffers cut to the slice."""
+    return pa.RecordBatch.from_arrays([array], ["column"]).serialize()
+
+
+def _is_text(pa: Any, kind: Any) -> bool:
+    return pa.types.is_string(kind) or kind == pa.string_view()
+
+
+def _is_bytes(pa: Any, kind: Any) -> bool:
+    return pa.types.is_binary(kind) or kind == pa.binary_view()
 
 
 def _array_digest(data: Any) -> str:

@@ -1,0 +1,197 @@
+"""`mllab runs ls`: a table of runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mllab.cli.completion_values import complete_filter
+from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
+from mllab.cli.screen import STATUS_STYLES, is_tty, json_lines, json_text, note
+from mllab.cli.table import Cell, Column, print_table
+from mllab.cli.wording import ago, duration, iso_time, number, param, plural
+from mllab.ids import short_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mllab.cli.screen import Screen
+    from mllab.query.filter_ast import Term
+    from mllab.query.views import RunPage, RunRow
+
+_TIMES = ("started", "ended")
+_ROW_FIELDS = (
+    "run_id", "name", "experiment", "status", "started", "ended", "last_seen", "duration", "attempt", "parent_id",
+    "forked_from", "forked_step", "user", "host", "note", "archived", "deleted", "damaged",
+)  # fmt: skip
+_NUMBERS = ("started", "ended", "duration", "attempt", "number")
+# What is left out first on a narrow terminal; metrics and params come between, in turn.
+_RANKS = {"id": 0, "name": 0, "status": 1, "started": 4, "duration": 7, "experiment": 6}
+_METRIC_RANKS = (2, 5, 8)
+_PARAM_RANKS = (3, 9, 10)
+_LEAST = {"id": 8, "name": 14, "status": 10, "experiment": 8}
+
+
+@click.command("ls", cls=LabCommand)
+@click.argument("filter_words", metavar="[FILTER]", nargs=-1, shell_complete=complete_filter)
+@click.option("--limit", "-n", default=30, show_default=True, type=click.IntRange(min=0), help="Rows; 0 for all.")
+@click.option("--offset", default=0, type=click.IntRange(min=0), help="Rows to leave out first.")
+@click.option(
+    "--columns", "-c", metavar="A,B,...", help="What to show: name, loss, min(loss), params.lr, tags.team, started, ..."
+)
+@click.option("--all", "-a", "include_archived", is_flag=True, help="Archived runs too.")
+@click.option("--deleted", is_flag=True, help="The deleted runs, which `runs restore` brings back.")
+@pass_invocation
+def ls(
+    invocation: Invocation,
+    filter_words: tuple[str, ...],
+    limit: int,
+    offset: int,
+    columns: str | None,
+    *,
+    include_archived: bool,
+    deleted: bool,
+) -> None:
+    """List runs, the newest first.
+
+    FILTER chooses and orders them: "status = finished and loss < 0.1 order by loss". See docs/reference/filters.md.
+    """
+    from mllab.query.views import list_runs
+
+    page = list_runs(
+        invocation.engine,
+        " ".join(filter_words),
+        limit=limit or None,
+        offset=offset,
+        columns=split_columns(columns),
+        which="deleted" if deleted else "archived too" if include_archived else "present",
+        everything=invocation.as_json,
+    )
+    if invocation.as_json:
+        _print_as_json(invocation.lab.root, page)
+    elif page.rows:
+        hidden = print_page(invocation.screen, page)
+        _print_rest(page, hidden)
+    else:
+        note(_nothing(" ".join(filter_words), deleted=deleted))
+
+
+def _print_as_json(root: str, page: RunPage) -> None:
+    head = json_text({"lab": root, "total": page.total, "offset": page.offset})[:-1] + ',"runs":['
+    if sys.stdout is not None:
+        sys.stdout.writelines(json_lines((row_as_json(page, place) for place in range(len(page.rows))), head, "]}"))
+
+
+def split_columns(text: str | None) -> list[str] | None:
+    """Return the columns of a list such as ``name,min(loss),`a,b```; None for None."""
+    if text is None:
+        return None
+    import re
+
+    found = [piece.strip() for piece in re.findall(r"(?:`(?:[^`]|``)*`|[^,`])+", text)]
+    return [piece for piece in found if piece]
+
+
+def _nothing(filter_text: str, *, deleted: bool) -> str:
+    if filter_text.strip():
+        return "No run fits the filter."
+    return "No run is deleted." if deleted else "There are no runs. `mllab demo` makes some."
+
+
+def _print_rest(page: RunPage, hidden: int) -> None:
+    """Say what is not in the table, where a person reads it."""
+    remarks = []
+    last = page.offset + len(page.rows)
+    if page.total > len(page.rows):
+        remarks.append(f"runs {page.offset + 1:,} to {last:,} of {page.total:,}; --limit 0 shows all")
+    if hidden:
+        remarks.append(f"{plural(hidden, 'column')} did not fit: a wider terminal, or --columns")
+    if remarks and (is_tty(sys.stderr) or page.total > last):
+        note(". ".join(remarks))
+
+
+def print_page(screen: Screen, page: RunPage) -> int:
+    """Print a page as a table; return how many columns did not fit."""
+    now = time.time()
+    columns = table_columns(page.columns, page)
+    rows = [
+        [shown(screen, term, value, row, now) for term, value in zip(page.columns, cells, strict=True)]
+        for row, cells in zip(page.rows, page.cells, strict=True)
+    ]
+    return print_table(screen, columns, rows)
+
+
+def table_columns(terms: Sequence[Term], page: RunPage | None = None) -> list[Column]:
+    """Return the table's columns: headings without a prefix where that is clear, and what gives way first."""
+    plain = [f"{term.function}({term.key})" if term.function else term.key for term in terms]
+    columns = []
+    seen = {"metric": 0, "param": 0}
+    for place, term in enumerate(terms):
+        name = plain[place] if plain.count(plain[place]) == 1 or term.kind == "run" else str(term)
+        rank = 20 + place
+        if term.kind == "run":
+            rank = _RANKS.get(term.key, rank)
+        elif term.kind in seen:
+            ranks = _METRIC_RANKS if term.kind == "metric" else _PARAM_RANKS
+            rank = ranks[seen[term.kind]] if seen[term.kind] < len(ranks) else rank
+            seen[term.kind] += 1
+        least = _LEAST.get(term.key, 8) if term.kind == "run" else 8
+        columns.append(Column(name, right=_is_right(term, place, page), least=least, rank=rank, heading_cut=20))
+    return columns
+
+
+def _is_right(term: Term, place: int, page: RunPage | None) -> bool:
+    if term.kind == "metric" or (term.kind == "run" and term.key in _NUMBERS):
+        return True
+    if term.kind != "param" or page is None:
+        return False
+    values = [cells[place] for cells in page.cells if cells[place] is not None]
+    return bool(values) and all(value.kind in ("int", "float") for value in values)
+
+
+def shown(screen: Screen, term: Term, value: Any, row: RunRow, now_s: float) -> str | Cell:
+    """Return a value as the table shows it."""
+    if value is None:
+        return ""
+    if term.kind == "metric":
+        return number(float(value))
+    if term.kind == "param":
+        return param(value.kind, value.text)
+    if term.kind == "tag":
+        return str(value)
+    if term.key == "id":
+        return short_id(value)
+    if term.key == "status":
+        return Cell(screen.status(value) + (" (damaged)" if row.damaged else ""), STATUS_STYLES.get(value))
+    if term.key in _TIMES:
+        return ago(value, now_s)
+    if term.key == "duration":
+        return duration(value)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def run_as_json(row: RunRow) -> dict[str, Any]:
+    """Return a run's own fields for JSON: times in ISO 8601, the duration in seconds."""
+    fields = {name: getattr(row, name) for name in _ROW_FIELDS}
+    for name in ("started", "ended", "last_seen", "deleted"):
+        fields[name] = iso_time(fields[name])
+    fields["duration_s"] = fields.pop("duration")
+    return fields
+
+
+def row_as_json(page: RunPage, place: int) -> dict[str, Any]:
+    """Return one row of a page for JSON."""
+    groups: dict[str, dict[str, Any]] = {"params": {}, "tags": {}, "metrics": {}}
+    for term, value in zip(page.columns, page.cells[place], strict=True):
+        if value is None or term.kind == "run":
+            continue
+        if term.kind == "param":
+            groups["params"][term.key] = value.value
+        elif term.kind == "tag":
+            groups["tags"][term.key] = value
+        else:
+            groups["metrics"][f"{term.function}({term.key})" if term.function else term.key] = value
+    return run_as_json(page.rows[place]) | groups
