@@ -136,7 +136,11 @@ def _feed_column(digest: Any, column: Any) -> None:
 
     kind = column.type
     if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
+        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        # Views have no cast from a dictionary: its words are looked up one level down.
+        words = pa.large_string() if _is_text(pa, kind.value_type) else kind.value_type
+        parts = [chunk.dictionary.cast(words).take(chunk.indices) for chunk in chunks]
+        column = pa.chunked_array(parts, words)
     for is_kind, canonical in ((_is_text, pa.large_string()), (_is_bytes, pa.large_binary())):
         if is_kind(pa, column.type):
             column = column.cast(canonical)
