@@ -8,6 +8,7 @@ LAB is a folder that `mllab demo` made; FOLDER is docs/images when left out.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,8 @@ from rich.text import Text
 
 WIDTH = 110
 PICTURES = {
-    "runs": [["runs", "ls", "order by test/auc desc", "--limit", "9"]],
-    "metrics": [["metrics", "--filter", "order by test/auc desc limit 2", "--keys", "train/log_loss,valid/log_loss,valid/auc"]],
+    "runs": [["runs", "ls", "valid/auc > 0.7 order by test/auc desc"], ["runs", "compare", "linear-slow", "trees-31"]],
+    "metrics": [["metrics", "--filter", "order by test/auc desc limit 4", "--keys", "train/loss,valid/loss,valid/auc"]],
 }
 
 
@@ -35,7 +36,10 @@ def main(lab: str, folder: Path) -> None:
             )
             console.print(Text(f"$ mllab {shown}", style="bold"))
             console.print(Text.from_ansi(done.stdout))
-        (folder / f"{name}.svg").write_text(console.export_svg(title="mllab", unique_id=name), encoding="utf-8")
+        drawn = console.export_svg(title="mllab", unique_id=name)
+        # Without the fonts that a viewer would fetch: its own monospaced font does.
+        drawn = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
+        (folder / f"{name}.svg").write_text(drawn, encoding="utf-8")
 
 
 if __name__ == "__main__":
