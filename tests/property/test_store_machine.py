@@ -17,6 +17,7 @@ from mllab.store.store import Store
 
 KEYS = st.sampled_from(["loss", "acc", "läß/x"])
 VALUES = st.floats(allow_nan=False, width=32)
+SEALED = st.booleans()
 
 
 @dataclass
@@ -100,12 +101,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.writers[run_id]._open_segment()
         self.writers[run_id].tick()
 
-    @rule(target=ended, run_id=consumes(live), status=st.sampled_from(["finished", "failed", "killed"]))
-    def finish(self, run_id: str, status: str) -> str:
+    @rule(target=ended, run_id=consumes(live), status=st.sampled_from(["finished", "failed", "killed"]), sealed=SEALED)
+    def finish(self, run_id: str, status: str, *, sealed: bool) -> str:
         writer = self.writers.pop(run_id)
         writer.event("finish", {"status": status})
         writer.close()
         self.model[run_id].status = status
+        self._seal_if(sealed)
         return run_id
 
     @rule(target=ended, run_id=consumes(live), torn=st.binary(max_size=40))
@@ -134,37 +136,34 @@ class StoreMachine(RuleBasedStateMachine):
 
     # -- edits ---------------------------------------------------------------------------------------------
 
-    @rule(run_id=st.one_of(live, ended), value=st.sampled_from(["x", "y", None]))
-    def tag(self, run_id: str, value: str | None) -> None:
+    @rule(run_id=st.one_of(live, ended), value=st.sampled_from(["x", "y", None]), sealed=SEALED)
+    def tag(self, run_id: str, value: str | None, *, sealed: bool) -> None:
         run = self.model[run_id]
         self.store.edit(run_id, run.attempt, [("tags", {"values": {"t": value}})])
         run.tags = {} if value is None else {"t": value}
+        self._seal_if(sealed)
 
-    @rule(run_id=st.one_of(live, ended), is_deleted=st.booleans())
-    def delete_or_restore(self, run_id: str, *, is_deleted: bool) -> None:
+    @rule(run_id=st.one_of(live, ended), is_deleted=st.booleans(), sealed=SEALED)
+    def delete_or_restore(self, run_id: str, *, is_deleted: bool, sealed: bool) -> None:
         run = self.model[run_id]
         self.store.edit(run_id, run.attempt, [("delete", {"value": is_deleted})])
         run.is_deleted = is_deleted
+        self._seal_if(sealed)
 
     # -- upkeep --------------------------------------------------------------------------------------------
 
-    @rule(live_bytes=st.sampled_from([0, 1 << 30]))
-    def seal(self, live_bytes: int) -> None:
+    @rule(kind=st.sampled_from(["seal", "seal live", "compact", "compact full", "sweep", "collect"]))
+    def upkeep(self, kind: str) -> None:
         from mllab.store.seal import seal
 
-        seal(self.store.layout, self.store.disk, live_bytes=live_bytes)
-
-    @rule(full=st.booleans())
-    def compact(self, *, full: bool) -> None:
-        self.store.compact(full=full)
-
-    @rule()
-    def sweep(self) -> None:
-        self.store.sweep(grace_s=0)
-
-    @rule()
-    def collect(self) -> None:
-        self.store.gc(apply=True)
+        if kind.startswith("seal"):
+            seal(self.store.layout, self.store.disk, live_bytes=0 if kind == "seal live" else 1 << 30)
+        elif kind.startswith("compact"):
+            self.store.compact(full=kind == "compact full")
+        elif kind == "sweep":
+            self.store.sweep(grace_s=0)
+        else:
+            self.store.gc(apply=True)
 
     @rule()
     def reopen(self) -> None:
@@ -187,13 +186,20 @@ class StoreMachine(RuleBasedStateMachine):
             run_id: sorted(point[:3] for point in run.points) for run_id, run in expected.items() if run.points
         }
         counts = {run_id: len(run.points) for run_id, run in expected.items() if run.points}
-        assert dict(self.engine.rows("SELECT run_id, sum(count)::BIGINT FROM metric_summaries GROUP BY run_id")) == counts
+        assert (
+            dict(self.engine.rows("SELECT run_id, sum(count)::BIGINT FROM metric_summaries GROUP BY run_id")) == counts
+        )
         assert self._by_run("SELECT run_id, key, value FROM tags") == {
             run_id: sorted(run.tags.items()) for run_id, run in expected.items() if run.tags
         }
         assert self._by_run("SELECT run_id, key, number::BIGINT FROM params") == {
             run_id: sorted(run.params.items()) for run_id, run in expected.items() if run.params
         }
+
+    def _seal_if(self, sealed: bool) -> None:
+        """Seal at once, half of the time: what goes wrong between two seals needs both in one short history."""
+        if sealed:
+            self.store.seal()
 
     def _by_run(self, sql: str) -> dict[str, list[Any]]:
         found: dict[str, list[Any]] = {}

@@ -74,7 +74,7 @@ class Root(LazyGroup):
         except click.exceptions.Exit as stop:
             return stop.exit_code
         except BrokenPipeError:
-            _stop_writing()
+            _stop_writing(1, 2)
             return 141
         except KeyboardInterrupt:
             return 130
@@ -86,16 +86,18 @@ class Root(LazyGroup):
     def _failed(self, error: BaseException, args: list[str], invocation: Invocation) -> int:
         from mllab.cli.failures import report
 
-        with contextlib.suppress(OSError, ValueError):
+        try:
             if sys.stdout is not None:
                 sys.stdout.flush()
+        except (OSError, ValueError):
+            _stop_writing(1)
         # An error in parsing comes before the options that are behind it.
         as_json = invocation.as_json or "--json" in args
         debug = invocation.debug or "--debug" in args
         try:
             return report(error, as_json=as_json, debug=debug, color=invocation.color)
         except BrokenPipeError:
-            _stop_writing()
+            _stop_writing(1, 2)
             return 141
 
 
@@ -113,12 +115,12 @@ def _never_fail_to_encode() -> None:
                 stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 
-def _stop_writing() -> None:
-    """Point the standard streams at nothing: the interpreter flushes them once more when it ends."""
+def _stop_writing(*descriptors: int) -> None:
+    """Point standard streams at nothing: the interpreter flushes them once more when it ends."""
     with contextlib.suppress(OSError):
         nothing = os.open(os.devnull, os.O_WRONLY)
-        for number in (1, 2):
-            os.dup2(nothing, number)
+        for descriptor in descriptors:
+            os.dup2(nothing, descriptor)
         os.close(nothing)
 
 

@@ -56,7 +56,7 @@ def reference() -> str:
     lines = [_HEAD.rstrip("\n").replace("runs ls | head", f"runs ls {_PIPE} head")]
     lines += [f"| {shell} | `{command}` |" for shell, command in INSTALL.items()]
     lines += ["", "It completes commands, options, runs by name and id, and the words of filters.", ""]
-    context = click.Context(root, info_name="mllab")
+    context = click.Context(root, info_name="mllab", **root.context_settings)
     lines += ["## mllab", "", *_described(root, context, everything=True)]
     lines += [line for name, command in _commands(root, context) for line in _section(name, command, context)]
     return "\n".join(lines).rstrip("\n") + "\n"

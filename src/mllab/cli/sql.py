@@ -58,18 +58,18 @@ def sql(invocation: Invocation, query: str, kind: str | None, output: str | None
     }  # fmt: skip
     with binary_output(output, what="Parquet" if kind == "parquet" else "") as stream:
         # In the worker, so that a result is written as it comes and Ctrl-C and the timeout still reach it.
-        failure = sandbox.run(query, lambda result: _attempt(writers[kind], result, stream), timeout_s=timeout)
-        if failure is not None:
+        failures = sandbox.run(query, lambda result: _attempt(writers[kind], result, stream), timeout_s=timeout)
+        for failure in failures:
             raise failure
 
 
-def _attempt(write: Callable[[Any, IO[bytes]], None], result: Any, stream: IO[bytes]) -> OSError | None:
+def _attempt(write: Callable[[Any, IO[bytes]], None], result: Any, stream: IO[bytes]) -> list[OSError]:
     """Write, and return what went wrong with the stream: it is no failure of the query."""
     try:
         write(result, stream)
     except OSError as error:
-        return error
-    return None
+        return [error]
+    return []
 
 
 def _read_query() -> str:

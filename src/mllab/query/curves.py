@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from mllab.query.relations import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from mllab.query.engine import Engine
@@ -60,68 +62,84 @@ def curves(
     conditions += [f"step >= {int(steps[0])}"] if steps[0] is not None else []
     conditions += [f"step <= {int(steps[1])}"] if steps[1] is not None else []
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    source = engine.points_sql(refs, newest=newest)
     # As an ENUM the key travels as a small number; a string per point would cost more than the point.
-    key = "0 AS key" if len(wanted) == 1 else f"key::ENUM ({words}) AS key"
-    table = engine.arrow(
-        f"SELECT ref, {key}, step, epoch_us(time) AS time, value, attempt, seq FROM ({source}) {where}"  # noqa: S608
-    )
-    columns = {name: table[name] for name in ("ref", "step", "time", "value", "attempt", "seq")}
-    arrays = {name: column.to_numpy() for name, column in columns.items()}
-    codes = _codes(table["key"], wanted)
-    arrays = {"key": codes, **arrays}
-    order = _order(arrays)
-    if order is not None:
-        arrays = {name: array[order] for name, array in arrays.items()}
-    found = dict(_split(arrays, wanted))
+    key = "" if len(wanted) == 1 else f", key::ENUM ({words}) AS key"
+    columns = f"ref, step, epoch_us(time) AS time, value{key}"
+    with engine.steady():
+        source = engine.points_sql(refs, newest=newest)
+        found = _pieces(engine.arrow(f"SELECT {columns} FROM ({source}) {where}"), wanted)  # noqa: S608  # quoted keys
+        mixed = sorted({ref for (ref, _), pieces in found.items() if not _fit_together(pieces)})
+        if mixed:
+            # Steps that were logged more than once. To sort all rows for their sake would take twice as long.
+            source = engine.points_sql(mixed, newest=newest)
+            sql = f"SELECT {columns} FROM ({source}) p {where} ORDER BY ref, p.key, step, attempt, seq"  # noqa: S608
+            found |= _pieces(engine.arrow(sql), wanted)
     for ref in refs:
         for name in wanted:
-            curve = found.get((ref, name))
-            if curve is not None:
-                yield curve if max_points is None else _thinned(curve, max_points)
+            pieces = found.get((ref, name))
+            if pieces is not None:
+                yield _curve(ref, name, pieces, max_points)
 
 
-def _codes(column: Any, wanted: list[str]) -> NDArray[np.int32]:
-    if len(wanted) == 1:
-        return np.zeros(len(column), np.int32)
-    if not len(column):
-        return np.empty(0, np.int32)
-    combined = column.combine_chunks()
-    position = {word: number for number, word in enumerate(wanted)}
-    mapping = np.array([position.get(word, 0) for word in combined.dictionary.to_pylist()], np.int32)
-    codes: NDArray[np.int32] = mapping[combined.indices.to_numpy()]
-    return codes
+class _Piece(NamedTuple):
+    """Rows of one curve that came one after the other, in ascending order of step."""
+
+    step: NDArray[np.int64]
+    time: NDArray[np.int64]
+    value: NDArray[np.float64]
 
 
-def _order(arrays: dict[str, NDArray[Any]]) -> NDArray[np.intp] | None:
-    """Return the sorting permutation, or None when the rows are in order, as they are within one part."""
-    names = ("ref", "key", "step", "attempt", "seq")
-    tied = np.ones(max(len(arrays["ref"]) - 1, 0), bool)
-    for name in names:
-        column = arrays[name]
-        if np.any(tied & (column[1:] < column[:-1])):
-            return np.lexsort([arrays[other] for other in reversed(names)])
-        tied &= column[1:] == column[:-1]
-        if not tied.any():
-            break
-    return None
+def _pieces(table: pa.Table, wanted: Sequence[str]) -> dict[tuple[int, str], list[_Piece]]:
+    """Return the rows of each run and key. DuckDB keeps the order of rows only within stretches of its own making."""
+    found: dict[tuple[int, str], list[_Piece]] = {}
+    for batch in table.to_batches():
+        ref, step, time, value = (_view(batch.column(name)) for name in ("ref", "step", "time", "value"))
+        changes = (ref[1:] != ref[:-1]) | (step[1:] < step[:-1])
+        names, codes = list(wanted), None
+        if len(wanted) > 1:
+            key = batch.column("key")
+            names, codes = [str(word) for word in key.dictionary], _view(key.indices)
+            changes |= codes[1:] != codes[:-1]
+        bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(ref)]
+        for start, stop in pairwise(bounds):
+            name = names[0 if codes is None else int(codes[start])]
+            piece = _Piece(step[start:stop], time[start:stop], value[start:stop])
+            found.setdefault((int(ref[start]), name), []).append(piece)
+    return found
 
 
-def _split(arrays: dict[str, NDArray[Any]], wanted: list[str]) -> Iterator[tuple[tuple[int, str], Curve]]:
-    ref, key = arrays["ref"], arrays["key"]
-    if not len(ref):
-        return
-    bounds = np.flatnonzero((ref[1:] != ref[:-1]) | (key[1:] != key[:-1])) + 1
-    for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), len(ref)], strict=True):
-        piece = slice(start, stop)
-        name = wanted[int(key[start])]
-        number = int(ref[start])
-        yield (
-            (number, name),
-            Curve(number, name, arrays["step"][piece], arrays["time"][piece], arrays["value"][piece], stop - start),
-        )
+def _view(column: pa.Array) -> NDArray[Any]:
+    """Return a column of numbers without nulls as an array, not copied. ``to_numpy`` would import pandas."""
+    dtype = np.dtype(column.type.to_pandas_dtype())
+    return np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)
 
 
-def _thinned(curve: Curve, max_points: int) -> Curve:
-    rows = decimate(curve.value, max_points)
-    return Curve(curve.ref, curve.key, curve.step[rows], curve.time[rows], curve.value[rows], curve.total)
+def _fit_together(pieces: list[_Piece]) -> bool:
+    """Put pieces in order of step; return whether no step is there twice."""
+    pieces.sort(key=lambda piece: int(piece.step[0]))
+    return all(np.all(step[1:] > step[:-1]) for step, _, _ in pieces) and all(
+        before.step[-1] < after.step[0] for before, after in pairwise(pieces)
+    )
+
+
+def _curve(ref: int, key: str, pieces: list[_Piece], max_points: int | None) -> Curve:
+    step, time, value = zip(*pieces, strict=True)
+    values = _joined(value)
+    if max_points is None or len(values) <= max_points:
+        return Curve(ref, key, _joined(step), _joined(time), values, len(values))
+    rows = decimate(values, max_points)
+    return Curve(ref, key, _taken(step, rows), _taken(time, rows), values[rows], len(values))
+
+
+def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)
+
+
+def _taken(columns: Sequence[NDArray[Any]], rows: NDArray[np.intp]) -> NDArray[Any]:
+    """Return ascending rows of what the columns are together, without joining them."""
+    taken, start = [], 0
+    for column in columns:
+        low, high = np.searchsorted(rows, (start, start + len(column)))
+        taken.append(column[rows[low:high] - start])
+        start += len(column)
+    return _joined(taken)

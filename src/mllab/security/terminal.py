@@ -34,8 +34,8 @@ _MARKS_IN_A_ROW = 4
 def line(text: str) -> str:
     r"""Return ``text`` as one printable line that shows everything in it.
 
-    Controls, bidirectional and invisible characters become escapes such as ``\x1b`` and ``\u202e``, so that two
-    different names never look the same.
+    Controls, bidirectional and invisible characters become escapes such as ``\x1b`` and ``\u202e``: nothing in a
+    name is hidden, and none is shown as another.
 
     >>> line("evil\x1b]52;c;aGk=\x07name\n")
     'evil\\x1b]52;c;aGk=\\x07name\\n'

@@ -72,10 +72,13 @@ class Blobs:
                         return blob
                 self._disk.fsync(fd)
                 os.fchmod(fd, SEALED_MODE)
-                self._disk.mkdir(os.path.dirname(path))
+                folder = os.path.dirname(path)
+                if not os.path.isdir(folder):
+                    self._disk.mkdir(folder)
+                    self._disk.sync_folder(self._layout.blobs)
                 self._disk.point("before_blob_rename")
                 self._disk.rename(temporary, path)
-                self._disk.sync_folder(os.path.dirname(path))
+                self._disk.sync_folder(folder)
                 return blob
             finally:
                 os.close(fd)
@@ -99,7 +102,7 @@ class Blobs:
                 check.update(chunk)
                 yield chunk
         if check.hexdigest() != digest:
-            raise StoreCorrupt(f"The stored content {digest[:12]} is damaged.", "Log the artifact again to repair it.")
+            raise StoreCorrupt(f"The stored content {digest[:12]} is damaged.", "Run `mllab store verify --repair`, then log the artifact again.")
 
     def read(self, digest: str) -> bytes:
         """Return a blob's verified content."""
@@ -112,8 +115,7 @@ class Blobs:
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             try:
                 with open(temporary, "xb") as file:
-                    for chunk in self.chunks(digest):
-                        file.write(chunk)
+                    file.writelines(self.chunks(digest))
                 os.link(temporary, path)
             finally:
                 with contextlib.suppress(FileNotFoundError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from mllab.errors import StoreBusy
+from mllab.store.fs import translate_os_errors
 from mllab.store.lease import lease
 from mllab.store.manifest import commit, load_newest
 from mllab.store.parts import merge_folds, merge_tables
@@ -34,7 +35,8 @@ def compact(layout: Layout, disk: Disk, *, full: bool = False, wait: bool = Fals
     changed = False
     with lease(layout, wait=wait):
         while (manifest := _step(layout, disk, load_newest(layout), full=full)) is not None:
-            disk.sync_folder(layout.parts)
+            with translate_os_errors("the folder of parts"):
+                disk.sync_folder(layout.parts)
             disk.point("before_manifest")
             if commit(layout, disk, manifest) is None:
                 raise StoreBusy("Another process committed in between; nothing changed.", "Call again.")

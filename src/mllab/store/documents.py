@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from typing import Any
 
 from mllab.errors import InvalidValueError, StoreCorrupt, StoreTooNew
-from mllab.store.layout import regular_file_size
 
 FORMAT = 1
 MAX_BYTES = 256 << 20
@@ -58,13 +58,11 @@ def decode(data: bytes, name: str) -> tuple[dict[str, Any], str]:
 
 def read(path: str, name: str, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], str]:
     """Read a document; FileNotFoundError when there is none, StoreCorrupt when it is not intact."""
-    size = regular_file_size(path)
-    if size is None:
-        if not os.path.lexists(path):
-            raise FileNotFoundError(path)
+    status = os.lstat(path)
+    if not stat.S_ISREG(status.st_mode):
         raise StoreCorrupt(f"{name} is not a regular file.", _HINT)
-    if size > max_bytes:
-        raise StoreCorrupt(f"{name} has {size:,} bytes; {max_bytes:,} is the limit.", _HINT)
+    if status.st_size > max_bytes:
+        raise StoreCorrupt(f"{name} has {status.st_size:,} bytes; {max_bytes:,} is the limit.", _HINT)
     try:
         with open(path, "rb") as file:
             return decode(file.read(max_bytes + 1), name)

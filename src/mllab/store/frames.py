@@ -13,8 +13,9 @@ and walks frame by frame only where that fails.
 from __future__ import annotations
 
 import json
+import re
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from zlib import crc32
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ EVENT, POINTS, BATCH = 0, 1, 2
 # A batch: flags, count, time_us, first step, step stride; then steps, times and values as the flags say.
 BATCH_HEAD = struct.Struct("<IIqqq")
 BATCH_STEPS, BATCH_TIMES = 1, 2
+
+# A head with a length below 2^25, a kind that exists and a sequence number below 2^48; an event's payload follows.
+_LIKELY_HEAD = re.compile(rb'(?s)...[\x00\x01](?:\x00\x00.{8}\x00\x00\{"e":|[\x01\x02]\x00.{8}\x00\x00)')
 
 
 class Frame(NamedTuple):
@@ -80,15 +84,45 @@ def walk(data: memoryview, offset: int) -> Iterator[Frame]:
         offset = frame.next
 
 
-def resync(data: memoryview, offset: int) -> int | None:
+class Effort:
+    """How many bytes a search for intact frames may still checksum: damage must not cost hours."""
+
+    def __init__(self, size: int) -> None:
+        self.bytes_left = (64 << 20) + 8 * size
+
+
+def resync(data: memoryview, offset: int, effort: Optional[Effort] = None) -> int | None:
     """Return where the next intact frame begins after damage at ``offset``, or None.
 
-    Only kinds that exist and sequence numbers below 2^48 are tried, so a scan over noise stays cheap and a
-    false hit needs a 32-bit coincidence on top.
+    Only places that look like the head of a frame that a writer could have made are tried, so that arrays of
+    small numbers, which are full of plausible lengths, stay cheap to scan.
     """
-    for candidate in range(offset + 1, len(data) - OVERHEAD + 1):
-        if (data[candidate + 4] <= BATCH and data[candidate + 5] == 0 and data[candidate + 14] == 0) and read_frame(
-            data, candidate
-        ) is not None:
-            return candidate
+    effort = effort or Effort(len(data))
+    while (hit := _LIKELY_HEAD.search(data, offset + 1)) is not None:
+        offset = hit.start()
+        if offset + OVERHEAD > len(data) or effort.bytes_left <= 0:
+            return None
+        length, kind, _, _ = HEAD.unpack_from(data, offset)
+        if offset + OVERHEAD + length > len(data) or not _is_likely(data, offset + HEAD.size, kind, length):
+            continue
+        effort.bytes_left -= length + 64
+        if read_frame(data, offset) is not None:
+            return offset
     return None
+
+
+def _is_likely(data: memoryview, start: int, kind: int, length: int) -> bool:
+    """Whether a payload begins as its kind must."""
+    if kind == EVENT:
+        return length > 5
+    if kind == POINTS:
+        # Arrays of integers look like long ones everywhere; a long one that is whole has another frame behind it.
+        end = start + length + CRC.size
+        is_followed = length < 1 << 16 or end == len(data) or _LIKELY_HEAD.match(data, end) is not None
+        return length >= 24 and length % 8 == 0 and is_followed
+    if length < BATCH_HEAD.size:
+        return False
+    flags, count = BATCH_HEAD.unpack_from(data, start)[:2]
+    columns = 1 + bool(flags & BATCH_STEPS) + bool(flags & BATCH_TIMES)
+    matches: bool = BATCH_HEAD.size + 8 * count * columns == length
+    return matches

@@ -103,7 +103,7 @@ class Disk:
         except FileExistsError:
             return False
         finally:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # a leftover, and no reason to call the commit a failure
                 self.unlink(temporary)
         self.sync_folder(os.path.dirname(path))
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Optional
 
 from mllab.errors import NotFoundError, StoreCorrupt, StoreError, StoreTooNew
 from mllab.ids import is_run_id
+from mllab.store.fs import translate_os_errors
 
 if TYPE_CHECKING:
     from mllab.store.fs import Disk
@@ -88,6 +90,10 @@ class Layout:
         if os.path.exists(self.format_file):
             self.check_format()
             return
+        with translate_os_errors(f"the store {self.root}"):
+            self._create(disk, allow_network=allow_network)
+
+    def _create(self, disk: Disk, *, allow_network: bool) -> None:
         disk.mkdir(self.root)
         kind = network_file_system(self.root)
         if kind and not allow_network:
@@ -98,8 +104,13 @@ class Layout:
             )
         for folder in (self.runs, self.manifests, self.parts, self.blobs, self.catalog, self.trash):
             disk.mkdir(folder)
+        ignore = os.path.join(self.root, ".gitignore")
+        if not os.path.exists(ignore):
+            # A store inside a repository is data, not source.
+            disk.put_temp(ignore, b"*\n")
         if not os.path.exists(self.reserve):
-            disk.put_temp(self.reserve, b"\0" * RESERVE_BYTES)
+            with contextlib.suppress(OSError):  # where there is no room for it, a store can still be
+                disk.put_temp(self.reserve, b"\0" * RESERVE_BYTES)
         content = json.dumps({"format": FORMAT, "min_reader": FORMAT, "store_id": uuid.uuid4().hex}) + "\n"
         disk.put_if_absent(self.format_file, content.encode())
 
@@ -109,6 +120,10 @@ class Layout:
             with open(self.format_file, "rb") as file:
                 content = json.loads(file.read(65536))
             written, needed = int(content["format"]), int(content["min_reader"])
+        except PermissionError:
+            raise StoreError(
+                f"{self.format_file} may not be read by this user.", "Choose another lab with --lab DIR or MLLAB_LAB."
+            ) from None
         except FileNotFoundError:
             raise NotFoundError(f"There is no store in {self.root}.", "Run `mllab init` to make one.") from None
         except (ValueError, KeyError, TypeError) as error:

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mllab.errors import StoreBusy
-from mllab.store.fs import FILE_MODE
+from mllab.store.fs import FILE_MODE, FOLDER_MODE, translate_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def lease(layout: Layout, *, wait: bool = False) -> Iterator[None]:
     """Hold the store's lease; raise StoreBusy when another process has it and ``wait`` is false."""
-    fd = os.open(layout.lease, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    with translate_os_errors(f"to the store in {layout.root}"):
+        for folder in (layout.manifests, layout.parts):  # a copy of a store may lack what was empty
+            os.makedirs(folder, FOLDER_MODE, exist_ok=True)
+        fd = os.open(layout.lease, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -29,4 +32,6 @@ def lease(layout: Layout, *, wait: bool = False) -> Iterator[None]:
             ) from None
         yield
     finally:
+        # Closing alone would leave the lock to a child that was forked meanwhile.
+        fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)

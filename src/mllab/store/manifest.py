@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mllab.errors import StoreCorrupt, StoreTooNew
-from mllab.store.layout import PART_NAME, SEGMENT_NAME, regular_file_size
 from mllab.ids import is_run_id
+from mllab.store.fs import translate_os_errors
+from mllab.store.layout import PART_NAME, SEGMENT_NAME, regular_file_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,10 +106,7 @@ def decode(data: bytes, name: str) -> Manifest:
             number=int(body["number"]),
             created=int(body["created"]),
             next_ref=int(body["next_ref"]),
-            folds=tuple(
-                Fold({str(t): _part(p) for t, p in fold["parts"].items()}, int(fold["runs"]), tuple(fold["masked"]))
-                for fold in body["folds"]
-            ),
+            folds=tuple(_fold(fold) for fold in body["folds"]),
             points=tuple(_part(part) for part in body["points"]),
             logs=tuple(_part(part) for part in body["logs"]),
             deleted=tuple(int(ref) for ref in body["deleted"]),
@@ -120,10 +118,19 @@ def decode(data: bytes, name: str) -> Manifest:
         raise StoreCorrupt(f"The manifest {name} is not readable: {type(error).__name__} {error}.", hint) from error
 
 
+def _fold(data: dict[str, Any]) -> Fold:
+    parts = {str(table): _part(part) for table, part in data["parts"].items()}
+    if "runs" not in parts:
+        raise StoreCorrupt("A manifest has a fold without a part of runs.")
+    return Fold(parts, int(data["runs"]), tuple(int(ref) for ref in data["masked"]))
+
+
 def _part(data: dict[str, Any]) -> Part:
     part = Part(**data)
     if not PART_NAME.match(part.name):
         raise StoreCorrupt(f"A manifest names the part {part.name[:80]!r}, which is no part name.")
+    if any(type(number) is not int for number in (part.size, part.rows, part.first_ref, part.last_ref)):
+        raise StoreCorrupt(f"A manifest describes the part {part.name} with something that is no number.")
     return part
 
 
@@ -183,6 +190,10 @@ def next_number(layout: Layout) -> int:
 
 def commit(layout: Layout, disk: Disk, manifest: Manifest) -> Manifest | None:
     """Publish a manifest durably under the next number; None when another process took that number."""
-    numbered = replace(manifest, number=next_number(layout))
-    path = os.path.join(layout.manifests, f"{numbered.number:020d}.json")
-    return numbered if disk.put_if_absent(path, encode(numbered)) else None
+    number = next_number(layout)
+    if number >= 10**20:
+        raise StoreCorrupt(f"No number is left after the manifest {number - 1}.", "Run `mllab store verify`.")
+    numbered = replace(manifest, number=number)
+    path = os.path.join(layout.manifests, f"{number:020d}.json")
+    with translate_os_errors(f"the manifest {number}"):
+        return numbered if disk.put_if_absent(path, encode(numbered)) else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from mllab.errors import StoreCorrupt
+from mllab.errors import StoreCorrupt, StoreError, StoreTooNew
 from mllab.store.decode import SegmentDecoder, is_locked
 from mllab.store.points import concat, summarise
 from mllab.store.run_state import RunState
+from mllab.store.values import TIME_MAX_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 
 class OpenRun:
-    """The part of a run that is in segments. :meth:`refresh` reads only what was appended since the last call."""
+    """The part of a run that is in segments. :meth:`refresh` reads only what was appended since the last call.
+
+    Attributes:
+        is_live: a process that started or continued the run, not one that edits it, still writes.
+        unreadable: segments that the system does not let us read at present, and why.
+    """
 
     def __init__(self, layout: Layout, run_id: str) -> None:
         self.run_id = run_id
@@ -28,6 +34,7 @@ class OpenRun:
         self.summaries: dict[str, Summary] = {}
         self._folder = layout.run_folder(run_id)
         self._decoders: dict[str, SegmentDecoder] = {}
+        self.unreadable: dict[str, str] = {}
         self._finished: set[str] = set()
         self._events: list[tuple[int, int, str, int, dict[str, Any], dict[str, Any]]] = []
         self._clock: dict[str, int] = {}
@@ -52,6 +59,11 @@ class OpenRun:
         """Return how many bytes of each segment were read, and how many of them hold no intact record."""
         return {name: (decoder.offset, decoder.lost_bytes) for name, decoder in self._decoders.items()}
 
+    def check_present(self) -> None:
+        """Raise FileNotFoundError when a segment is gone that was read to its end: its rows may be elsewhere."""
+        for name in self._finished:
+            os.lstat(os.path.join(self._folder, name))
+
     def refresh(self, names: Iterable[str]) -> bool:
         """Read what is new in the named segments; return whether anything was.
 
@@ -60,12 +72,12 @@ class OpenRun:
         """
         changed = False
         was_live, self.is_live = self.is_live, False
+        self.unreadable = {}
         for name in names:
             if name in self._finished:
                 continue
             path = os.path.join(self._folder, name)
             locked = is_locked(path)  # before reading: once unlocked, the bytes are final
-            self.is_live |= locked
             decoder = self._decoders.setdefault(name, SegmentDecoder(path, self.run_id))
             before = decoder.offset
             known = len(decoder.problems)
@@ -75,10 +87,18 @@ class OpenRun:
                 decoder.problems.append(error.message)
                 self._finished.add(name)
                 continue
+            except StoreTooNew:
+                raise
+            except StoreError as error:
+                self.unreadable[name] = error.message
+                self.is_live |= locked
+                continue
             finally:
                 self._problems += [f"{name}: {problem}" for problem in decoder.problems[known:]]
             if not locked:
                 self._finished.add(name)
+            elif decoder.header.get("purpose") != "edit":
+                self.is_live = True
             self._take(decoder, name, chunk.events)
             self.points += chunk.points
             if chunk.points:
@@ -91,7 +111,8 @@ class OpenRun:
         for seq, record in events:
             time_us = record.get("t")
             # A clock that jumps back must not reorder what one writer wrote.
-            now = max(time_us if isinstance(time_us, int) else 0, self._clock.get(writer, 0))
+            now = min(time_us, TIME_MAX_US) if isinstance(time_us, int) else 0
+            now = max(now, self._clock.get(writer, 0))
             self._clock[writer] = now
             if record["e"] == "out":
                 self.logs.append(
@@ -118,7 +139,7 @@ class OpenRun:
             except (ValueError, TypeError, KeyError) as error:
                 run.add_damage([f"a {record['e']} record does not fit ({type(error).__name__})"])
         run.add_summaries(self.summaries)
-        run.add_damage(self._problems)
+        run.add_damage([*self._problems, *self.unreadable.values()])
         run.started = run.started or run.last_seen
         run.settle(is_live=self.is_live)
         return run

@@ -94,8 +94,8 @@ class Summary:
     def merged(self, later: Summary) -> Summary:
         """Combine with the summary of points written later."""
         newest = later if (later.attempt, later.last_step) >= (self.attempt, self.last_step) else self
-        low = later if later.min < self.min or self.min != self.min else self  # noqa: PLR0124  # NaN
-        high = later if later.max > self.max or self.max != self.max else self  # noqa: PLR0124
+        low = later if later.min < self.min or self.min != self.min else self  # NaN
+        high = later if later.max > self.max or self.max != self.max else self
         return replace(
             newest,
             min=low.min,

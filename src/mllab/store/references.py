@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import stat
 import os
+import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from mllab.errors import StoreCorrupt
 from mllab.store.layout import DIGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from mllab.store.layout import Layout
     from mllab.store.manifest import Fold, Part
@@ -21,16 +21,12 @@ if TYPE_CHECKING:
 
 
 class Reference(NamedTuple):
-    """An artifact of a run; ``deleted`` says when the run was deleted (UTC microseconds), if it was.
-
-    ``sha256`` and ``size`` are what the record says; they may be wrong in a damaged or hostile store.
-    """
+    """An artifact of a run. ``sha256`` and ``size`` are what its record says, which may be wrong."""
 
     run_id: str
     path: str
     sha256: str
     size: int
-    deleted: int | None
 
 
 class BlobFile(NamedTuple):
@@ -60,8 +56,6 @@ def read_columns(layout: Layout, part: Part, columns: Sequence[str]) -> pa.Table
 
 def sealed_runs(layout: Layout, fold: Fold, columns: Sequence[str]) -> dict[int, dict[str, Any]]:
     """Return the rows of a fold's runs that are not masked, by ref."""
-    if "runs" not in fold.parts:
-        raise StoreCorrupt("A manifest has a fold without runs.", "Run `mllab store verify`.")
     table = read_columns(layout, fold.parts["runs"], ["ref", *columns])
     masked = set(fold.masked)
     return {row["ref"]: row for row in table.to_pylist() if row["ref"] not in masked}
@@ -69,19 +63,28 @@ def sealed_runs(layout: Layout, fold: Fold, columns: Sequence[str]) -> dict[int,
 
 def references(layout: Layout, snapshot: Snapshot) -> Iterator[Reference]:
     """Yield every artifact of every run, sealed and open, deleted ones included."""
+    yield from open_references(snapshot)
+    open_refs = {tail.state.ref for tail in snapshot.tails}
+    for fold in snapshot.manifest.folds:
+        yield from fold_references(layout, fold, open_refs)
+
+
+def open_references(snapshot: Snapshot) -> Iterator[Reference]:
+    """Yield the artifacts of open runs."""
     for tail in snapshot.tails:
         run = tail.state
         for path, artifact in run.artifacts.items():
-            yield Reference(run.run_id, path, str(artifact["sha256"]), artifact["size"], run.deleted)
-    open_refs = {tail.state.ref for tail in snapshot.tails}
-    for fold in snapshot.manifest.folds:
-        if "artifacts" not in fold.parts:
-            continue
-        runs = sealed_runs(layout, fold, ["run_id", "deleted"])
+            yield Reference(run.run_id, path, str(artifact["sha256"]), artifact["size"])
+
+
+def fold_references(layout: Layout, fold: Fold, without: Collection[int] = ()) -> Iterator[Reference]:
+    """Yield the artifacts of a fold's runs, less those of the refs ``without``."""
+    if "artifacts" in fold.parts:
+        runs = sealed_runs(layout, fold, ["run_id"])
         table = read_columns(layout, fold.parts["artifacts"], ["ref", "path", "sha256", "size"])
         for ref, path, digest, size in zip(*(column.to_pylist() for column in table.columns), strict=True):
-            if ref in runs and ref not in open_refs:
-                yield Reference(runs[ref]["run_id"], path, digest, size, runs[ref]["deleted"])
+            if ref in runs and ref not in without:
+                yield Reference(runs[ref]["run_id"], path, str(digest), size)
 
 
 def dataset_digests(layout: Layout, snapshot: Snapshot) -> set[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mllab.store.run_status import ENDED, FAILED, LOST, RUNNING
+from mllab.store.values import INT64_MAX
 
 if TYPE_CHECKING:
     from mllab.store.points import Summary
@@ -75,7 +76,7 @@ def _start(run: RunState, record: dict[str, Any], header: dict[str, Any]) -> Non
     run.started = int(record["t"])
     run.parent_id = _text(record.get("parent"))
     run.forked_from = _text(record.get("forked_from"))
-    run.forked_step = record.get("forked_step") if isinstance(record.get("forked_step"), int) else None
+    run.forked_step = _integer(record.get("forked_step"))
     _attempt(run, record, header)
 
 
@@ -112,14 +113,19 @@ def _tags(run: RunState, record: dict[str, Any], _header: dict[str, Any]) -> Non
 def _artifact(run: RunState, record: dict[str, Any], _header: dict[str, Any]) -> None:
     path = _text(record.get("path"))
     if path:
-        run.artifacts[path] = {key: record.get(key) for key in ("sha256", "size", "media", "kind")} | {
-            "time": record.get("t")
+        run.artifacts[path] = {
+            "sha256": _text(record.get("sha256")),
+            "size": _integer(record.get("size")),
+            "media": _text(record.get("media")),
+            "kind": _text(record.get("kind")),
+            "time": record.get("t"),
         }
 
 
 def _dataset(run: RunState, record: dict[str, Any], _header: dict[str, Any]) -> None:
-    fields = ("name", "digest", "context", "source", "schema", "rows", "profile")
-    data = {key: record.get(key) for key in fields} | {"time": record.get("t")}
+    fields = ("name", "digest", "context", "source", "schema", "profile")
+    data: dict[str, Any] = {key: _text(record.get(key)) for key in fields}
+    data |= {"rows": _integer(record.get("rows")), "time": record.get("t")}
     run.datasets[(str(data["name"]), str(data["digest"]), str(data["context"] or ""))] = data
 
 
@@ -147,6 +153,10 @@ def _delete(run: RunState, record: dict[str, Any], _header: dict[str, Any]) -> N
 
 def _text(value: Any) -> str | None:
     return str(value) if value is not None else None
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and -INT64_MAX <= value <= INT64_MAX else None
 
 
 _HANDLERS = {

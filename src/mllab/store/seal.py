@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from mllab.errors import StoreBusy
 from mllab.store.decode import is_locked
+from mllab.store.fs import translate_os_errors
 from mllab.store.layout import regular_file_size
 from mllab.store.lease import lease
 from mllab.store.manifest import commit, load_newest
@@ -96,12 +97,11 @@ def _seal_batch(layout: Layout, disk: Disk, batch: dict[str, list[str]]) -> Seal
     for run_id, names in batch.items():
         run = OpenRun(layout, run_id)
         run.refresh(names)
-        # Other segments of the run may still be locked: then it is running, whatever the sealed ones say.
-        others = set(layout.segment_names(run_id)) - set(names)
-        run.is_live = any(is_locked(os.path.join(layout.run_folder(run_id), name)) for name in others)
-        runs.append(run)
+        if not run.unreadable:  # or what is not read at present would be taken for sealed
+            runs.append(run)
     needy = [run.run_id for run in runs if run.needs_base]
     bases = load_states(layout, manifest, needy) if needy else {}
+    runs = [run for run in runs if not (run.needs_base and run.run_id not in bases and _is_live(layout, run))]
     next_ref = manifest.next_ref
     states, replaced, points, logs = [], set(), [], []
     count = 0
@@ -109,6 +109,7 @@ def _seal_batch(layout: Layout, disk: Disk, batch: dict[str, list[str]]) -> Seal
         if not run.has_events:
             continue  # nothing readable in it: verify names it, the segment goes to the trash with its bytes
         base = bases.get(run.run_id)
+        # A run that is still alive has an open segment, whose readers know better than this row: lost, if it dies.
         state = run.state(base)
         if base is None:
             state.ref, next_ref = next_ref, next_ref + 1
@@ -137,13 +138,21 @@ def _seal_batch(layout: Layout, disk: Disk, batch: dict[str, list[str]]) -> Seal
     sizes = {
         f"{run.run_id}/{name}": (size, now, lost) for run in runs for name, (size, lost) in run.read_bytes().items()
     }
-    disk.sync_folder(layout.parts)
+    with translate_os_errors("the folder of parts"):
+        disk.sync_folder(layout.parts)
     disk.point("before_manifest")
     if commit(layout, disk, manifest.following(sealed=manifest.sealed | sizes, **changes)) is None:
         raise StoreBusy("Another process committed in between; nothing changed.", "Call again.")
     disk.point("after_manifest")
     total, lost = sum(size for size, _, _ in sizes.values()), sum(lost for _, _, lost in sizes.values())
     return SealReport(len(states), len(sizes), count, total, lost)
+
+
+def _is_live(layout: Layout, run: OpenRun) -> bool:
+    """Whether other segments of the run are still written: its first record may be in one of them."""
+    folder = layout.run_folder(run.run_id)
+    others = set(layout.segment_names(run.run_id)) - run.segments
+    return any(is_locked(os.path.join(folder, name)) for name in others)
 
 
 def _mask(fold: Any, refs: set[int]) -> Any:

@@ -17,17 +17,17 @@ import struct
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Optional, SupportsFloat, SupportsIndex
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional, SupportsFloat, SupportsIndex
 from zlib import crc32
 
-from mllab.errors import InvalidValueError, RunClosedError
+from mllab.errors import InvalidValueError, RunClosedError, WriteError
 from mllab.ids import new_id
 from mllab.store import frames
 from mllab.store.fs import translate_os_errors, write_error
 from mllab.store.values import batch_columns, check_key, coerce_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from mllab.store.fs import Disk
     from mllab.store.layout import Layout
@@ -36,6 +36,31 @@ ROLL_BYTES = 16 << 20
 BATCH_CHUNK = 1 << 18
 _NO_FILE = -1
 _pack_crc = frames.CRC.pack
+
+
+class _Identity:
+    """Who writes: a process has its own. Made and replaced whole, since a signal handler may log at any point."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.writer_id = new_id()
+        self.numbers = itertools.count()
+        self.seq = itertools.count()
+
+
+class _Segment:
+    """An open segment file and what has been said in it; ``fd`` is -1 once nothing may be appended."""
+
+    __slots__ = ("fd", "key_sets", "path", "seq", "set_numbers", "synced")
+
+    def __init__(self, fd: int, path: str, seq: itertools.count[int]) -> None:
+        self.fd = fd
+        self.path = path
+        self.seq = seq
+        self.key_sets: dict[tuple[str, ...], tuple[Callable[..., bytes], int, int]] = {}
+        self.set_numbers = itertools.count()
+        self.synced = -1
+
 
 # Weak references, for one purpose: a forked child must let go of its parent's segments.
 _writers: weakref.WeakSet[SegmentWriter] = weakref.WeakSet()
@@ -65,13 +90,14 @@ class SegmentWriter:
         self._write = disk.write
         self._power_safe = power_safe
         self._about = about or {}
-        self._seq: Iterator[int]
-        self._fd: int
         self._closed = False
-        self._retired: list[tuple[int, str]] = []
+        self._opened: list[_Segment] = []
+        self._retired: list[int] = []
         self._lock = threading.RLock()
         self._sync_lock = threading.RLock()
-        self._become_writer()
+        # Called when a forked child begins to write, which needs its own caller of tick().
+        self.on_new_process: Optional[Callable[[], None]] = None
+        self._identity = _Identity()
         self._open_segment()
         _writers.add(self)
 
@@ -85,25 +111,26 @@ class SegmentWriter:
             WriteError: the disk refused; nothing of the call is acknowledged.
         """
         with self._lock:
+            segment = self._segment
             try:
-                pack, length, number = self._key_sets[tuple(metrics)]
+                pack, length, number = segment.key_sets[tuple(metrics)]
                 body = pack(
-                    length, frames.POINTS, number, next(self._seq), step, time.time_ns() // 1000, *metrics.values()
+                    length, frames.POINTS, number, next(segment.seq), step, time.time_ns() // 1000, *metrics.values()
                 )
             except Exception:  # a key set seen first, or values that need a closer look
                 self._points_checked(metrics, step)
                 return
             frame = body + _pack_crc(crc32(body, frames.CRC_START))
             try:
-                written = self._write(self._fd, frame)
+                written = self._write(segment.fd, frame)
             except OSError as error:
-                if self._fd == _NO_FILE:
-                    self._reopen()
+                if segment.fd == _NO_FILE:
+                    self._usable()
                     self.points(metrics, step)
                     return
-                self._fail(frame, 0, error)
+                self._fail(segment, frame, 0, error)
             if written != len(frame):
-                self._fail(frame, written, None)
+                self._fail(segment, frame, written, None)
             if self._power_safe:
                 self.sync()
 
@@ -111,13 +138,9 @@ class SegmentWriter:
         """Store what can be stored of ``metrics``, then name what cannot."""
         number, good, problems = coerce_metrics(metrics, step)
         if good:
-            if self._fd == _NO_FILE:
-                self._reopen()
-            if tuple(good) not in self._key_sets:
-                self._define(tuple(good))
-            _, _, key_set = self._key_sets[tuple(good)]
+            segment, key_set = self._key_set(tuple(good))
             payload = struct.pack(f"<qq{len(good)}d", number, time.time_ns() // 1000, *good.values())
-            self._append(frames.POINTS, key_set, payload)
+            self._append(segment, frames.POINTS, key_set, payload)
         if problems:
             rest = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
             raise InvalidValueError(
@@ -125,15 +148,22 @@ class SegmentWriter:
                 "Metrics are numbers; text goes to log_params, set_tags or log_text.",
             )
 
-    def _define(self, keys: tuple[str, ...]) -> None:
-        """Give a set of keys its number in this segment."""
-        if len(self._key_sets) > frames.MAX_KEY_SETS:
-            self._roll()
-        number = len(self._key_sets)
-        record = {"e": "keys", "id": number, "keys": list(keys)}
-        self._append(frames.EVENT, 0, frames.encode_event(record))
+    def _key_set(self, keys: tuple[str, ...]) -> tuple[_Segment, int]:
+        """Return the segment to append to and the number that a set of keys has in it."""
+        segment = self._usable()
+        if keys in segment.key_sets:
+            return segment, segment.key_sets[keys][2]
+        record = {"e": "keys", "id": frames.MAX_KEY_SETS, "keys": list(keys)}
+        if max(16 + 8 * len(keys), len(frames.encode_event(record))) > frames.MAX_PAYLOAD:
+            raise InvalidValueError(f"{len(keys):,} metrics are too many for one call.", "Log them in several calls.")
+        number = next(segment.set_numbers)
+        if number > frames.MAX_KEY_SETS:
+            segment = self._open_segment()
+            number = next(segment.set_numbers)
+        self._append(segment, frames.EVENT, 0, frames.encode_event({**record, "id": number}))
         packer = struct.Struct(f"<IHHQqq{len(keys)}d")
-        self._key_sets[keys] = (packer.pack, packer.size - frames.HEAD.size, number)
+        segment.key_sets[keys] = (packer.pack, packer.size - frames.HEAD.size, number)
+        return segment, number
 
     # -- other records -------------------------------------------------------------------------------------
 
@@ -151,13 +181,10 @@ class SegmentWriter:
         with self._lock:
             now = time.time_ns() // 1000
             for first in range(0, columns.rows, BATCH_CHUNK):
-                if self._fd == _NO_FILE:
-                    self._reopen()
-                if (key,) not in self._key_sets:
-                    self._define((key,))
+                segment, number = self._key_set((key,))
                 flags, (count, start, stride), parts = columns.chunk(first, min(first + BATCH_CHUNK, columns.rows))
                 payload = b"".join((frames.BATCH_HEAD.pack(flags, count, now, start, stride), *parts))
-                self._append(frames.BATCH, self._key_sets[(key,)][2], payload)
+                self._append(segment, frames.BATCH, number, payload)
         return columns.rows
 
     def event(self, name: str, body: dict[str, Any], *, sync: bool = False) -> None:
@@ -169,81 +196,81 @@ class SegmentWriter:
                 "Store large content with log_artifact or log_text.",
             )
         with self._lock:
-            if self._fd == _NO_FILE:
-                self._reopen()
-            self._append(frames.EVENT, 0, payload)
+            self._append(self._usable(), frames.EVENT, 0, payload)
         if sync:
             self.sync()
 
-    def _append(self, kind: int, key_set: int, payload: bytes) -> None:
-        frame = frames.seal(kind, key_set, next(self._seq), payload)
+    def _append(self, segment: _Segment, kind: int, key_set: int, payload: bytes) -> None:
+        frame = frames.seal(kind, key_set, next(segment.seq), payload)
         try:
-            written = self._write(self._fd, frame)
+            written = self._write(segment.fd, frame)
         except OSError as error:
-            self._fail(frame, 0, error)
+            self._fail(segment, frame, 0, error)
         if written != len(frame):
-            self._fail(frame, written, None)
+            self._fail(segment, frame, written, None)
         if self._power_safe:
             self.sync()
 
-    def _fail(self, frame: bytes, written: int, error: Optional[OSError]) -> None:
+    def _fail(self, segment: _Segment, frame: bytes, written: int, error: Optional[OSError]) -> NoReturn:
         """Cut off a torn frame and raise. What cannot be cut off is abandoned: nothing follows a torn frame."""
-        seq = frames.HEAD.unpack_from(frame)[3]
-        following = next(self._seq)
-        # A signal handler may have logged in between: then a gap stays, because a number must never repeat.
-        self._seq = itertools.count(seq if following == seq + 1 else following)
         if written:
+            # A signal handler that logs from here on must not append after the torn bytes; what one did append
+            # before, the number after the frame's being taken, must not be cut off with them.
+            fd, segment.fd = segment.fd, _NO_FILE
             try:
-                self._disk.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+                if fd == _NO_FILE or next(segment.seq) != frames.HEAD.unpack_from(frame)[3] + 1:
+                    raise OSError(errno.EBUSY, "appended to meanwhile")
+                self._disk.ftruncate(fd, os.fstat(fd).st_size - written)
+                segment.fd = fd
             except OSError:
-                self._retire()
+                if fd != _NO_FILE:
+                    self._retired.append(fd)
         if error is None:
             error = OSError(errno.ENOSPC, f"only {written} of {len(frame)} bytes fitted")
         raise write_error(f"a record of run {self.run_id}", error) from error
 
     # -- segments ------------------------------------------------------------------------------------------
 
-    def _become_writer(self) -> None:
-        self.pid = os.getpid()
-        self.writer_id = new_id()
-        self._number = 0
-        self._seq = itertools.count()
-        self._fd = _NO_FILE
-        self._synced = (_NO_FILE, 0)
-        self._key_sets: dict[tuple[str, ...], tuple[Callable[..., bytes], int, int]] = {}
-
-    def _reopen(self) -> None:
-        """Open a segment where there is none: in a forked child, or after one was abandoned."""
+    def _usable(self) -> _Segment:
+        """Return the segment to append to, opening one in a forked child or after one was abandoned."""
+        if self._segment.fd != _NO_FILE:
+            return self._segment
         if self._closed:
             raise RunClosedError(
                 f"Run {self.run_id} is finished; this record was not stored.",
                 f'Continue it with mllab.start_run(resume="{self.run_id}").',
             )
-        if self.pid != os.getpid():
-            self._become_writer()
-        self._open_segment()
+        if self._identity.pid != os.getpid():
+            self._identity = _Identity()
+            if self.on_new_process is not None:
+                self.on_new_process()
+        return self._open_segment()
 
-    def _open_segment(self) -> None:
-        """Create the next segment: locked and with its header before anyone can see it."""
+    def _open_segment(self) -> _Segment:
+        """Go on in a new segment: locked and with its header before anyone can see it.
+
+        The old one's lock is held until then, so the run never looks dead.
+        """
+        identity = self._identity
+        number = next(identity.numbers)
         folder = self._layout.run_folder(self.run_id)
-        name = f"{self.writer_id}-{self._number:06d}.seg"
-        path = os.path.join(folder, name)
+        path = os.path.join(folder, f"{identity.writer_id}-{number:06d}.seg")
         header = {
             "e": "segment",
             "t": time.time_ns() // 1000,
             "format": frames.FORMAT,
             "run": self.run_id,
-            "writer": self.writer_id,
-            "number": self._number,
+            "writer": identity.writer_id,
+            "number": number,
             "attempt": self.attempt,
-            "pid": self.pid,
+            "pid": identity.pid,
             **self._about,
         }
         with translate_os_errors(f"a segment of run {self.run_id}"):
             fd = self._create(folder, path + ".new")
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                frame = frames.seal(frames.EVENT, 0, next(self._seq), frames.encode_event(header))
+                frame = frames.seal(frames.EVENT, 0, next(identity.seq), frames.encode_event(header))
                 self._disk.write_all(fd, frames.MAGIC + frame)
                 self._disk.rename(path + ".new", path)
             except BaseException:
@@ -251,10 +278,13 @@ class SegmentWriter:
                 with contextlib.suppress(OSError):
                     self._disk.unlink(path + ".new")
                 raise
-        self._number += 1
-        self._key_sets = {}
-        self._path = path
-        self._fd = fd
+        segment = _Segment(fd, path, identity.seq)
+        self._opened.append(segment)
+        self._segment = segment
+        for other in list(self._opened):
+            if other is not segment:
+                self._retire(other)
+        return segment
 
     def _create(self, folder: str, path: str) -> int:
         while True:
@@ -264,47 +294,47 @@ class SegmentWriter:
             except FileNotFoundError:
                 continue  # the compactor removed the empty folder in between
 
-    def _retire(self) -> None:
-        """Stop appending to the present segment; :meth:`tick` or :meth:`close` closes its file."""
-        if self._fd != _NO_FILE:
-            self._retired.append((self._fd, self._path))
-            self._fd = _NO_FILE
-
-    def _roll(self) -> None:
-        """Go on in a new segment. The old lock is held until the new one is, so the run never looks dead."""
-        old = (self._fd, self._path)
-        self._open_segment()
-        self._retired.append(old)
+    def _retire(self, segment: _Segment) -> None:
+        """Stop appending to a segment; :meth:`tick` or :meth:`close` closes its file."""
+        fd, segment.fd = segment.fd, _NO_FILE
+        if fd != _NO_FILE:
+            self._retired.append(fd)
+        with contextlib.suppress(ValueError):
+            self._opened.remove(segment)
 
     def sync(self) -> None:
         """Return once every record so far is on the device."""
         with self._sync_lock:
-            fd, path = self._fd, getattr(self, "_path", "")
-            if fd == _NO_FILE or self.pid != os.getpid():
+            segment = self._segment
+            fd = segment.fd
+            if fd == _NO_FILE or self._identity.pid != os.getpid():
                 return
             size = os.fstat(fd).st_size
-            if self._synced == (fd, size):
+            if segment.synced == size:
                 return
             try:
                 self._disk.fdatasync(fd)
-                if self._synced[0] != fd:
-                    self._disk.sync_folder(os.path.dirname(path))
+                if segment.synced < 0:
+                    self._disk.sync_folder(os.path.dirname(segment.path))
                     self._disk.sync_folder(self._layout.runs)
-                self._synced = (fd, size)
+                segment.synced = size
                 return
             except OSError as error:
                 failure = error
-        self._rescue(fd, path)
+        self._rescue(segment, fd)
         raise write_error(f"run {self.run_id} to the device", failure) from failure
 
-    def _rescue(self, fd: int, path: str) -> None:
+    def _rescue(self, segment: _Segment, fd: int) -> None:
         """After a failed fsync: the kernel may have dropped the pages, so the file is copied and never synced again."""
-        with self._lock, contextlib.suppress(OSError):
-            if self._fd == fd:
-                self._roll()
+        with self._lock, contextlib.suppress(OSError, WriteError):
+            if segment.fd == fd:
+                self._retire(segment)
+                self._open_segment()
             size = os.fstat(fd).st_size
-            self._disk.put_temp(path + ".new", os.pread(fd, size, 0))
-            self._disk.rename(path + ".new", path)
+            content = os.pread(fd, size, 0)
+            if len(content) == size:
+                self._disk.put_temp(segment.path + ".new", content)
+                self._disk.rename(segment.path + ".new", segment.path)
 
     def tick(self) -> None:
         """Sync, start the next segment when this one is large, and close retired ones.
@@ -312,24 +342,28 @@ class SegmentWriter:
         For the background thread, about once a second.
         """
         self.sync()
-        if self.pid == os.getpid() and self.size_bytes() > ROLL_BYTES:
+        if self._identity.pid == os.getpid() and self.size_bytes() > ROLL_BYTES:
             with self._lock:
-                if self._fd != _NO_FILE:
-                    self._roll()
+                if self._segment.fd != _NO_FILE:
+                    self._open_segment()
         self._close_retired()
 
     def _close_retired(self) -> None:
         with self._sync_lock:
             while self._retired:
-                fd, _ = self._retired.pop()
+                fd = self._retired.pop()
                 with contextlib.suppress(OSError):
                     self._disk.fdatasync(fd)
+                with contextlib.suppress(OSError):
+                    # Closing alone would leave the lock to a child that was forked while the file was made.
+                    fcntl.flock(fd, fcntl.LOCK_UN)
                 os.close(fd)
 
     def size_bytes(self) -> int:
         """Return the size of the present segment."""
         with self._lock:
-            return os.fstat(self._fd).st_size if self._fd != _NO_FILE else 0
+            fd = self._segment.fd
+            return os.fstat(fd).st_size if fd != _NO_FILE else 0
 
     def close(self) -> None:
         """Sync and let go. A segment without a held lock tells readers that this writer is gone."""
@@ -338,16 +372,18 @@ class SegmentWriter:
         finally:
             with self._lock:
                 self._closed = True
-                self._retire()
+                self._retire(self._segment)
             self._close_retired()
 
     def _drop_in_child(self) -> None:
         """Forget the parent's files in a forked child. The locks stay the parent's."""
-        for fd in [self._fd, *(fd for fd, _ in self._retired)]:
+        for fd in [*(segment.fd for segment in self._opened), *self._retired]:
             if fd != _NO_FILE:
                 with contextlib.suppress(OSError):
                     os.close(fd)
-        self._fd = _NO_FILE
+        for segment in self._opened:
+            segment.fd = _NO_FILE
+        self._opened = []
         self._retired = []
         self._lock = threading.RLock()
         self._sync_lock = threading.RLock()

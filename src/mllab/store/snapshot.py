@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from mllab.errors import StoreCorrupt
 from mllab.store.manifest import load_newest
-from mllab.store.open_run import OpenRun
 
 if TYPE_CHECKING:
     from mllab.store.layout import Layout
     from mllab.store.manifest import Manifest
+    from mllab.store.open_run import OpenRun
     from mllab.store.points import PointColumns
     from mllab.store.run_state import RunState
 
@@ -49,6 +49,7 @@ class SnapshotReader:
         self._runs: dict[str, OpenRun] = {}
         self._bases: dict[str, RunState | None] = {}
         self._base_number = -1
+        self._number = -1
 
     def take(self) -> Snapshot:
         """Return a snapshot as of now.
@@ -64,6 +65,10 @@ class SnapshotReader:
             except FileNotFoundError:
                 self._runs.clear()
                 continue
+            except StoreCorrupt:
+                if load_newest(self._layout).number == manifest.number:
+                    raise
+                continue  # a part that compaction replaced was swept meanwhile
             read = sum(size for run in self._runs.values() for size, _ in run.read_bytes().values())
             version = (manifest.number, len(tails), read, sum(tail.is_live for tail in tails))
             return Snapshot(manifest, tails, version)
@@ -79,16 +84,23 @@ class SnapshotReader:
                 continue
             run = self._runs.get(run_id)
             if run is None or not run.segments <= set(wanted):
+                # It loads numpy, which nobody needs who reads a store that is sealed whole.
+                from mllab.store.open_run import OpenRun
+
                 run = OpenRun(self._layout, run_id)  # some of it was sealed: those rows come from parts
+            elif manifest.number != self._number:
+                run.check_present()
             run.refresh(wanted)
-            if run.has_events:
+            if run.has_events or run.is_live:
                 runs[run_id] = run
-        self._runs = runs
+        self._runs, self._number = runs, manifest.number
         self._load_bases(manifest, [run_id for run_id, run in runs.items() if run.needs_base])
         tails = []
         next_ref = manifest.next_ref
         for run_id, run in runs.items():
             base = copy.deepcopy(self._bases.get(run_id)) if run.needs_base else None
+            if base is None and not run.has_events:
+                continue  # it has begun, and said nothing yet
             state = run.state(base)
             if base is None:
                 state.ref, next_ref = next_ref, next_ref + 1

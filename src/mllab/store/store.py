@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from mllab.store.blobs import Blobs
 from mllab.store.fs import Disk
@@ -11,9 +11,15 @@ from mllab.store.layout import Layout
 from mllab.store.segment import SegmentWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mllab.store.catalog import Catalog
+    from mllab.store.findings import VerifyReport
+    from mllab.store.gc import GcReport, Periods
     from mllab.store.run_state import RunState
     from mllab.store.seal import SealReport
     from mllab.store.snapshot import Snapshot, SnapshotReader
+    from mllab.store.trash import TrashedBlob
 
 # Sealing pays once this much is waiting; below it, reading the segments is as fast.
 SEAL_RUNS = 32
@@ -28,6 +34,7 @@ class Store:
         self.disk = disk or Disk()
         self.blobs = Blobs(self.layout, self.disk)
         self._reader: Optional[SnapshotReader] = None
+        self._catalog: Optional[Catalog] = None
 
     @classmethod
     def create(cls, root: str, disk: Optional[Disk] = None, *, allow_network: bool = False) -> Store:
@@ -93,6 +100,52 @@ class Store:
         from mllab.store.sweep import GRACE_S, sweep
 
         return sweep(self.layout, self.disk, grace_s=GRACE_S if grace_s is None else grace_s)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue: pins and what is known of experiments."""
+        if self._catalog is None:
+            from mllab.store.catalog import Catalog
+
+            self._catalog = Catalog(self.layout, self.disk)
+        return self._catalog
+
+    def gc(
+        self,
+        *,
+        apply: bool = False,
+        wait: bool = False,
+        periods: Optional[Periods] = None,
+        roots: Iterable[Callable[[], Iterable[str]]] = (),
+    ) -> GcReport:
+        """Collect content in no use and runs deleted long ago; without ``apply`` only say what that would be."""
+        from mllab.store.gc import gc
+
+        return gc(self.layout, self.disk, apply=apply, wait=wait, periods=periods, roots=roots)
+
+    def restore_trash(self, *, wait: bool = False) -> list[TrashedBlob]:
+        """Undo what gc swept and has not purged; return what is back."""
+        from mllab.store.trash import restore_trash
+
+        return restore_trash(self.layout, self.disk, wait=wait)
+
+    def verify(self, *, deep: bool = True) -> VerifyReport:
+        """Check every hash and invariant and name what is lost; changes nothing."""
+        from mllab.store.verify import verify
+
+        return verify(self.layout, deep=deep)
+
+    def repair(self, report: VerifyReport, *, wait: bool = False) -> list[str]:
+        """Move what a report found damaged out of the way, losing nothing; return what moved."""
+        from mllab.store.verify import repair
+
+        return repair(self.layout, self.disk, report, wait=wait)
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures: runs, points, parts, blobs and what they take on disk."""
+        from mllab.store.stats import stats
+
+        return stats(self.layout)
 
     def wants_upkeep(self) -> bool:
         """Whether enough unsealed records wait to make sealing worth a background process."""

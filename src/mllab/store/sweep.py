@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mllab.errors import StoreCorrupt
+from mllab.store.fs import translate_os_errors
 from mllab.store.layout import regular_file_size
 from mllab.store.lease import lease
 from mllab.store.manifest import commit, load_newest, load_number
@@ -26,7 +27,7 @@ def sweep(layout: Layout, disk: Disk, *, grace_s: float = GRACE_S) -> int:
     A segment goes only when the two newest intact manifests both replace it, so losing either loses nothing.
     One with damaged bytes goes to the trash instead: damage is never deleted unseen.
     """
-    with lease(layout):
+    with lease(layout), translate_os_errors("the removal of files that are no longer needed"):
         manifest = load_newest(layout)
         due = _due(manifest, grace_s)
         if due and not due <= load_newest(layout, before=manifest.number).sealed.keys():
@@ -67,6 +68,7 @@ def _remove_segment(layout: Layout, disk: Disk, key: str, lost_bytes: int) -> in
 def _sweep_manifests(layout: Layout, disk: Disk, newest: Manifest, grace_s: float) -> list[Manifest]:
     """Remove manifests superseded for longer than the grace; keep one intact one beside the newest."""
     kept = [newest]
+    superseded = []
     now = time.time_ns() // 1000
     for name in reversed(layout.commits(layout.manifests)):
         if int(name[:20]) >= newest.number:
@@ -78,7 +80,9 @@ def _sweep_manifests(layout: Layout, disk: Disk, newest: Manifest, grace_s: floa
         if len(kept) < 2 or abs(now - kept[-1].created) < grace_s * 1e6:
             kept.append(manifest)
         else:
-            disk.unlink(os.path.join(layout.manifests, name))
+            superseded.append(name)
+    for name in reversed(superseded):  # the oldest first: whenever this stops, no number between others is missing
+        disk.unlink(os.path.join(layout.manifests, name))
     return kept
 
 

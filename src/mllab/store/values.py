@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import reprlib
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INT64_MAX = (1 << 63) - 1
+TIME_MAX_US = 253_402_300_799_999_999  # the end of the year 9999, where calendars and DuckDB's dates end
 MAX_DEPTH = 50
 
 
@@ -43,7 +45,12 @@ def key_problem(key: object, what: str) -> Optional[str]:
 def _shown(value: object) -> str:
     """Show a value in a message; a hostile or huge repr must not hurt."""
     try:
-        text = repr(value)
+        if isinstance(value, (str, bytes, bytearray)):
+            text = repr(value[:61])
+        elif isinstance(value, (list, tuple, set, frozenset, dict)):
+            text = reprlib.repr(value)  # the whole of it may not fit into memory
+        else:
+            text = repr(value)
     except Exception:
         return f"<{type(value).__name__}>"
     return text if len(text) <= 60 else text[:60] + "..."
@@ -188,6 +195,7 @@ def batch_columns(key: str, steps: Any, values: Any, times: Any) -> BatchColumns
     if times is not None:
         time_bytes, time_count = _column(times, "q", f"times of metric {key!r}")
         _same_length(key, "times", time_count, count)
+        _check_times(key, time_bytes)
     if isinstance(steps, range):
         _same_length(key, "steps", len(steps), count)
         if count:
@@ -197,6 +205,17 @@ def batch_columns(key: str, steps: Any, values: Any, times: Any) -> BatchColumns
     step_bytes, step_count = _column(steps, "q", f"steps of metric {key!r}")
     _same_length(key, "steps", step_count, count)
     return BatchColumns(count, 0, 0, step_bytes, time_bytes, value_bytes)
+
+
+def _check_times(key: str, times: memoryview) -> None:
+    """Refuse times in another unit. They all share it, so the first and the last tell."""
+    numbers = times.cast("q")
+    for time_us in (numbers[0], numbers[-1]) if len(numbers) else ():
+        if not 0 <= time_us <= TIME_MAX_US:
+            raise InvalidValueError(
+                f"The times of metric {key!r} hold {time_us}, which is no time between 1970 and 9999.",
+                "Times are UTC microseconds since 1970: time.time_ns() // 1000.",
+            )
 
 
 def _same_length(key: str, what: str, got: int, count: int) -> None:

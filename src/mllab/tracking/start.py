@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import getpass
 import os
 import random
@@ -98,18 +99,24 @@ def start_run(
     power_safe = settings.durability == "power"
     writer = found.store.writer(run_id, attempt=attempt, power_safe=power_safe, about=about)
     run = Run(found.store, writer, name=name, experiment=experiment, settings=settings, next_step=next_step)
-    if base is not None:
-        writer.event("resume", {}, sync=True)
-    else:
-        source = _state(found, fork, "fork") if fork is not None else None
-        writer.event("start", _start_record(run, parent, source, fork_step), sync=True)
-        if source is not None:
-            _copy_history(found, run, source, fork_step)
-    if params:
-        run.log_params(params)
-    if tags:
-        run.set_tags(tags)
-    run.begin(Session(settings))
+    try:
+        if base is not None:
+            writer.event("resume", {}, sync=True)
+        else:
+            source = _state(found, fork, "fork") if fork is not None else None
+            writer.event("start", _start_record(run, parent, source, fork_step), sync=True)
+            if source is not None:
+                _copy_history(found, run, source, fork_step)
+        if params:
+            run.log_params(params)
+        if tags:
+            run.set_tags(tags)
+        run.begin(Session(settings))
+    except BaseException as error:
+        # The caller never gets the run, so nobody else could end it.
+        with contextlib.suppress(MllabError):
+            run.__exit__(type(error), error, error.__traceback__)
+        raise
     return run
 
 
