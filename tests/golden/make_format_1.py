@@ -126,8 +126,8 @@ def make(folder: str) -> None:
         if os.path.exists(os.path.join(folder, leftover)):
             os.unlink(os.path.join(folder, leftover))
     shutil.rmtree(os.path.join(folder, "cache"), ignore_errors=True)
-    with open(f"{folder}.json", "w", encoding="utf-8") as file:
-        json.dump(expected, file, indent=1, ensure_ascii=False)
+    with open(f"{folder}.json", "w", encoding="utf-8") as answers:
+        json.dump(expected, answers, indent=1, ensure_ascii=False)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,10 @@ class Blobs:
                 check.update(chunk)
                 yield chunk
         if check.hexdigest() != digest:
-            raise StoreCorrupt(f"The stored content {digest[:12]} is damaged.", "Run `mllab store verify --repair`, then log the artifact again.")
+            raise StoreCorrupt(
+                f"The stored content {digest[:12]} is damaged.",
+                "Run `mllab store verify --repair`, then log the artifact again.",
+            )
 
     def read(self, digest: str) -> bytes:
         """Return a blob's verified content."""

@@ -55,8 +55,14 @@ class Disk:
         return os.open(path, flags, FILE_MODE)
 
     def mkdir(self, path: str) -> None:
-        """Create ``path`` and its parents, readable by the owner alone."""
-        os.makedirs(path, FOLDER_MODE, exist_ok=True)
+        """Create ``path`` and its parents, readable by the owner alone (makedirs gives parents the umask's mode)."""
+        if os.path.isdir(path):
+            return
+        parent = os.path.dirname(path)
+        if not os.path.isdir(parent):
+            self.mkdir(parent)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, FOLDER_MODE)
 
     def sync_folder(self, path: str) -> None:
         """Make the names in a folder durable."""

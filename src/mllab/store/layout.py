@@ -126,7 +126,7 @@ class Layout:
             ) from None
         except FileNotFoundError:
             raise NotFoundError(f"There is no store in {self.root}.", "Run `mllab init` to make one.") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StoreCorrupt(
                 f"{self.format_file} is not readable as a FORMAT file: {error}.",
                 "Copy the FORMAT file of another store of the same version here, then run `mllab store verify`.",
