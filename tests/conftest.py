@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +22,32 @@ if TYPE_CHECKING:
 REQUIRED = {name.strip() for name in os.environ.get("MLLAB_REQUIRE", "").split(",") if name.strip()}
 
 
-def need(engine: str, reason: str | None) -> None:
+def _need(engine: str, reason: str | None) -> None:
     """Skip with ``reason`` when an engine is missing, or fail when MLLAB_REQUIRE names it."""
     if reason is None:
         return
     if engine in REQUIRED:
         pytest.fail(f"{engine} is required by MLLAB_REQUIRE: {reason}")
     pytest.skip(f"{engine}: {reason}")
+
+
+def _docker_lack() -> str | None:
+    """Say why no container can be started here, or None."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return "the docker command is not installed"
+    done = subprocess.run([docker, "version", "-f", "{{.Server.Version}}"], capture_output=True, text=True, timeout=30)
+    return None if done.returncode == 0 else done.stderr.strip() or "no engine answers"
+
+
+@pytest.fixture
+def docker_image() -> str:
+    """Return an image with Python; skip where there is no engine, or none of the images can be had."""
+    _need("docker", _docker_lack())
+    image = "python:3.11-slim"
+    found = subprocess.run(["docker", "image", "inspect", image], capture_output=True, timeout=30)
+    _need("docker", None if found.returncode == 0 else f"the image {image} is not here; docker pull {image}")
+    return image
 
 
 @pytest.fixture(autouse=True)
