@@ -15,6 +15,7 @@ import pytest
 import mllab
 from mllab.cli import checks, checks_outside
 from mllab.cli.main import root
+from mllab.store.lease import lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +56,13 @@ def test_doctor_finds_a_lab_well(call: Call, lab: Lab) -> None:
     status, out, _ = call("doctor")
     assert status == 0
     assert "BROKEN" not in out
+
+
+def test_doctor_sees_upkeep_at_work(call: Call, lab: Lab) -> None:
+    assert found_checks(call)["store", "upkeep"]["state"] == "ok"
+    with lease(lab.store.layout):
+        assert found_checks(call)["store", "upkeep"]["state"] == "info"
+    assert found_checks(call)["store", "upkeep"]["found"] == "nobody holds the lease"
 
 
 def test_doctor_says_where_a_setting_comes_from(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

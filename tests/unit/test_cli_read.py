@@ -71,7 +71,7 @@ def call(study: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 def test_ls_lists_the_newest_first(call: Call) -> None:
     heading, *rows = call("runs", "ls").splitlines()
     assert heading.split() == [
-        "id", "name", "experiment", "status", "started", "duration", "=key", "train/loss", "lr", "seed", "formula",
+        "id", "name", "experiment", "status", "started", "duration", "train/loss", "=key", "lr", "seed", "formula",
     ]  # fmt: skip
     assert [row.split()[1] for row in rows[1:]] == ["run-4", "run-3", "run-2", "run-1", "run-0"]
     assert "✓ finished" in rows[1]
@@ -147,7 +147,8 @@ def test_show_as_json(call: Call) -> None:
 
 def test_open_shows_a_run_or_what_a_link_is_about(call: Call, study: Lab) -> None:
     run_id = study.engine.resolve("run-2")
-    assert call("open", "run-2") == call("open", f"mllab:///runs/{run_id}?at=step") == call("runs", "show", run_id)
+    wanted = call("runs", "show", run_id, "--json")
+    assert call("open", "run-2", "--json") == call("open", f"mllab:///runs/{run_id}?at=step", "--json") == wanted
 
 
 def test_compare_prints_changes_from_the_first(call: Call) -> None:

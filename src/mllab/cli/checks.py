@@ -196,6 +196,7 @@ def store_checks(lab: Lab) -> Iterator[Check]:
     if os.access(layout.runs, os.W_OK | os.X_OK):
         yield Check("store", "writable", "ok", "yes")
         yield lock_check(layout.root)
+        yield lease_check(layout.lease)
     else:
         yield Check(
             "store",
@@ -259,6 +260,22 @@ def lock_check(root: str) -> Check:
         f"a second process finds them {while_held}, then {after}",
         "Put the lab on a local disk.",
     )
+
+
+def lease_check(path: str) -> Check:
+    """Look whether somebody seals or compacts the store."""
+    import fcntl
+
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        pass  # nothing was ever sealed
+    except BlockingIOError:
+        return Check("store", "upkeep", "info", "another process seals or compacts at this moment")
+    except OSError as error:
+        return Check("store", "upkeep", "lack", f"the lease cannot be looked at: {error.strerror}", "Check its owner.")
+    return Check("store", "upkeep", "ok", "nobody holds the lease")
 
 
 def space_check(root: str) -> Check:

@@ -105,8 +105,16 @@ class LazyGroup(click.Group):
 
     def __init__(self, *args: Any, homes: Mapping[str, str], is_root: bool = False, **kwargs: Any) -> None:
         kwargs["params"] = [*(kwargs.get("params") or []), *global_options(shown=is_root)]
+        # Said in full: click's own wording and status differ between its versions.
+        kwargs |= {"no_args_is_help": False, "subcommand_metavar": "[COMMAND]..." if is_root else "COMMAND..."}
         super().__init__(*args, **kwargs)
         self.homes = dict(homes)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and name the commands when none is given."""
+        if not args and not self.invoke_without_command and not ctx.resilient_parsing:
+            raise click.UsageError(f"{ctx.command_path} takes a command: {', '.join(self.list_commands(ctx))}.", ctx)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Return the names in the order of the table."""

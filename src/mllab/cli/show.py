@@ -9,7 +9,7 @@ import click
 from mllab.cli.completion_values import complete_run
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.screen import STATUS_STYLES, print_json
-from mllab.cli.table import Cell, Column, print_pairs, print_table
+from mllab.cli.table import Cell, Column, print_pairs, print_table, wrap
 from mllab.cli.wording import ago, duration, local_time, number, param, plural, size, sparkline
 from mllab.ids import short_id
 from mllab.security.terminal import block, line
@@ -66,8 +66,10 @@ def print_run(invocation: Invocation, run: str, *, everything: bool) -> None:
         _print_error(screen, detail.error, everything=everything)
     if detail.run.note:
         _heading(screen, "Note")
-        for each in block(detail.run.note).rstrip().split("\n"):
-            screen.print(f"  {each}".rstrip())
+        room = None if screen.width is None else max(screen.width - 2, 8)
+        for each in block(detail.run.note).rstrip().expandtabs(4).split("\n"):
+            for piece in wrap(each, room):
+                screen.print(f"  {piece}".rstrip())
     _print_metrics(screen, detail.metrics, most)
     _print_some(screen, "Params", [(key, param(p.kind, p.text)) for key, p in detail.params.items()], most)
     _print_some(screen, "Tags", list(detail.tags.items()), most)
@@ -144,7 +146,7 @@ def _print_metrics(screen: Screen, metrics: tuple[MetricSummary, ...], most: int
             number(each.min),
             number(each.max),
             f"{each.count:,}" + (f" ({each.nans:,} nan)" if each.nans else ""),
-            sparkline(each.spark, screen.glyphs.bars, screen.glyphs.gap).ljust(SPARK_CELLS),
+            (sparkline(each.spark, screen.glyphs.bars, screen.glyphs.gap) if each.count > 1 else "").ljust(SPARK_CELLS),
         ]
         for each in metrics[:most]
     ]
@@ -182,7 +184,7 @@ def _print_datasets(screen: Screen, detail: RunDetail) -> None:
             each.name,
             each.context or "",
             "" if each.rows is None else f"{each.rows:,}",
-            each.digest[:12],
+            each.digest.removeprefix("sha256:")[:12],
             each.source or "",
         ]
         for each in detail.datasets

@@ -180,22 +180,24 @@ def automatic_columns(
 ) -> tuple[Term, ...]:
     """Return the usual attributes, what was mentioned, and the metrics and params that most of the runs have.
 
-    Of equally common params those that differ between the runs come first: they are why there are several runs.
+    What is the same in all of them comes last: it tells no run from another. Of equally common metrics those that
+    were logged more than once come first: they are what a training run is watched by.
     """
     chosen = list(dict.fromkeys(mentioned))
-    kinds: tuple[tuple[Literal["metric", "param", "tag"], str, str, int], ...] = (
-        ("metric", "summaries", "last", AUTOMATIC_METRICS),
-        ("param", "params", "text", AUTOMATIC_PARAMS),
-        ("tag", "tags", "value", 0),
+    kinds: tuple[tuple[Literal["metric", "param", "tag"], str, str, str, int], ...] = (
+        ("metric", "summaries", "last", "max(count) > 1", AUTOMATIC_METRICS),
+        ("param", "params", "text", "FALSE", AUTOMATIC_PARAMS),
+        ("tag", "tags", "value", "FALSE", 0),
     )
-    for kind, table, value, most in kinds:
+    for kind, table, value, curve, most in kinds:
         if not refs or (not most and not everything):
             continue
         where = in_refs(refs)
         rows = engine.rows(
-            f"SELECT key, count(*), count(DISTINCT {value}) FROM r_{table} WHERE {where} GROUP BY key"  # noqa: S608
+            f"""SELECT key, count(*), count(DISTINCT {value}), {curve}
+            FROM r_{table} WHERE {where} GROUP BY key"""  # noqa: S608  # fixed names and integers
         )
-        rows.sort(key=lambda row: (-row[1], kind == "param" and row[2] < 2, row[0]))
+        rows.sort(key=lambda row: (row[2] < 2, -row[1], not row[3], row[0]))
         have = {term.key for term in chosen if term.kind == kind}
         room = len(rows) if everything else max(most - len(have), 0)
         fitting = [

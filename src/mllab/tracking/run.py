@@ -229,7 +229,7 @@ class Run:
                 record: dict[str, Any] = {"status": status, "dropped": self.dropped}
                 if error is not None:
                     record["error"] = _describe_error(error)
-                self.writer.event("finish", record)
+                self._say_the_end(record)
         except MllabError as problem:
             self._failed(problem)
         finally:
@@ -275,6 +275,15 @@ class Run:
         if self._session is not None and self._is_owner():
             self._session.tick(self)
 
+    def _say_the_end(self, record: dict[str, Any]) -> None:
+        try:
+            self.writer.event("finish", record)
+        except WriteError:
+            # A full disk must still be able to say how a run ended: the reserve gives back a little room, once.
+            with contextlib.suppress(OSError):
+                self.store.disk.unlink(self.store.layout.reserve)
+            self.writer.event("finish", record)
+
     def _is_owner(self) -> bool:
         return self._owner_pid == os.getpid()
 
@@ -290,10 +299,6 @@ class Run:
         self.dropped += 1
         if isinstance(error, RunClosedError) or self.settings.on_error == "raise":
             raise error
-        if isinstance(error, WriteError):
-            # A full disk must still be able to say so: the reserve gives back a little room, once.
-            with contextlib.suppress(OSError):
-                self.store.disk.unlink(self.store.layout.reserve)
         count = self._failures.get(error.code, 0)
         self._failures[error.code] = count + 1
         if count == 0:
