@@ -9,6 +9,7 @@ import pytest
 import mllab
 from mllab.errors import QueryError
 from mllab.lab import Lab
+from mllab.query.engine import connect
 from mllab.query.sandbox import Sandbox
 
 
@@ -124,3 +125,17 @@ def test_wrong_params_are_an_error_of_ours(filled: Lab) -> None:
     for params in ([], [1, 2], {"x": 1}, [object()]):
         with pytest.raises(QueryError):
             run(filled, "SELECT ?", params=params)
+
+
+def test_what_does_not_fit_in_memory_spills_into_the_cache_and_nowhere_else(
+    filled: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    sandbox = Sandbox.__new__(Sandbox)
+    sandbox._connection = connect(filled.store.layout.cache)
+    sandbox._connection.execute("SET memory_limit = '60MB'")
+    sql = "SELECT count(*) FROM (SELECT DISTINCT hash(range) AS h, repeat('x', 50) || range AS t FROM range(2000000))"
+    assert sandbox.run(sql, lambda result: result.fetchall()) == [(2_000_000,)]
+    assert os.listdir(elsewhere) == []

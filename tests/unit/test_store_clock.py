@@ -21,9 +21,13 @@ HOUR, YEARS = 3_600_000_000_000, 10 * 365 * 24 * 3_600_000_000_000
 CLOCKS: dict[str, Callable[[], Iterator[int]]] = {
     "frozen": lambda: itertools.repeat(NOW),
     "backwards": lambda: itertools.count(NOW, -HOUR // 100),
-    "back an hour": lambda: itertools.chain(range(NOW, NOW + 20_000_000, 1_000_000), itertools.count(NOW - HOUR, 1_000_000)),
+    "back an hour": lambda: itertools.chain(
+        range(NOW, NOW + 20_000_000, 1_000_000), itertools.count(NOW - HOUR, 1_000_000)
+    ),
     "ahead ten years and back": lambda: itertools.chain(
-        range(NOW, NOW + 12_000_000, 1_000_000), range(NOW + YEARS, NOW + YEARS + 9_000_000, 1_000_000), itertools.count(NOW, 7)
+        range(NOW, NOW + 12_000_000, 1_000_000),
+        range(NOW + YEARS, NOW + YEARS + 9_000_000, 1_000_000),
+        itertools.count(NOW, 7),
     ),
     "at the epoch": lambda: itertools.count(0, 1_000),
     "to and fro": lambda: (NOW + (number % 7) * HOUR - number * 1000 for number in itertools.count()),
@@ -47,7 +51,9 @@ def test_order_within_a_writer_is_the_order_of_writing(lab: Lab, clock: None) ->
         run.set_note(str(number))
     run.finish()
     for _ in range(3):
-        assert [value for (value,) in lab.engine.rows("SELECT value FROM r_points ORDER BY seq")] == list(map(float, range(30)))
+        assert [value for (value,) in lab.engine.rows("SELECT value FROM r_points ORDER BY seq")] == list(
+            map(float, range(30))
+        )
         assert dict(lab.engine.rows("SELECT key, value FROM tags")) == {"n": "29", "t29": "x"}
         assert lab.engine.rows("SELECT text FROM params") == [("29",)]
         assert lab.engine.rows("SELECT note, status, ended >= started FROM runs") == [("29", "finished", True)]

@@ -67,7 +67,9 @@ def file(tmp_path: Path) -> File:
 
 
 def test_points_events_and_keys_come_back(file: File) -> None:
-    file.add(keys(1, 0, "a", "b"), points(2, 5, 0.5, -1.0), event(3, text="x"), keys(4, 1, "c"), points(5, 6, 2.0, key_set=1))
+    file.add(
+        keys(1, 0, "a", "b"), points(2, 5, 0.5, -1.0), event(3, text="x"), keys(4, 1, "c"), points(5, 6, 2.0, key_set=1)
+    )
     events, found = file.read()
     assert [record["text"] for record in events] == ["x"]
     assert found == [("a", 5, 7, 0.5, 2, 2), ("b", 5, 7, -1.0, 2, 2), ("c", 6, 7, 2.0, 2, 5)]
@@ -78,7 +80,13 @@ def test_points_events_and_keys_come_back(file: File) -> None:
 @pytest.mark.parametrize("piece", [1, 3, 7, 50, 1000])
 def test_reading_as_it_grows_finds_what_reading_at_once_does(tmp_path: Path, piece: int) -> None:
     whole = b"".join(
-        [frames.MAGIC, header(), keys(1, 0, "a"), *(points(seq, seq, float(seq)) for seq in range(2, 60)), event(60, text="end")]
+        [
+            frames.MAGIC,
+            header(),
+            keys(1, 0, "a"),
+            *(points(seq, seq, float(seq)) for seq in range(2, 60)),
+            event(60, text="end"),
+        ]
     )
     growing = File(tmp_path)
     rows: list[Any] = []
@@ -128,7 +136,9 @@ def test_records_after_damage_are_salvaged_and_the_damage_is_named(file: File) -
     _, found = file.read()
     assert [row[3] for row in found] == [2.0, 3.0]
     assert file.decoder.lost_bytes == len(damaged)
-    assert file.decoder.problems == [f"{len(damaged)} damaged bytes at {len(frames.MAGIC + header() + keys(1, 0, 'a'))}"]
+    assert file.decoder.problems == [
+        f"{len(damaged)} damaged bytes at {len(frames.MAGIC + header() + keys(1, 0, 'a'))}"
+    ]
 
 
 def test_damage_in_every_second_record_is_survived_in_bounded_time(file: File) -> None:
@@ -237,7 +247,9 @@ def test_what_json_allows_and_tables_do_not_is_made_harmless(file: File) -> None
     deep: Any = "x"
     for _ in range(400):
         deep = [deep]
-    raw = json.dumps({"e": "note", "t": 2**70, "text": "\ud800", "deep": deep, "nan": math.nan, "n": 2**63 - 1}).encode()
+    raw = json.dumps(
+        {"e": "note", "t": 2**70, "text": "\ud800", "deep": deep, "nan": math.nan, "n": 2**63 - 1}
+    ).encode()
     file.add(frames.seal(frames.EVENT, 0, 1, raw), keys(2, 0, "a\udc80", "k" * 300), points(3, 0, 1.0, 2.0))
     ((record,), found) = file.read()
     assert record["text"] == "\ufffd"
@@ -313,7 +325,10 @@ def test_what_a_writer_wrote_is_what_the_decoder_reads(tmp_path: Path) -> None:
     decoder = SegmentDecoder(path, run_id)
     chunk = decoder.feed(final=True)
     columns = concat(chunk.points)
-    rows = {(columns.keys[key], step): (value, attempt) for key, step, _, value, attempt, _ in zip(*columns.columns(), strict=True)}
+    rows = {
+        (columns.keys[key], step): (value, attempt)
+        for key, step, _, value, attempt, _ in zip(*columns.columns(), strict=True)
+    }
     assert rows.pop(("c", 8))[0] != rows.get(("c", 8))
     assert rows == {
         ("a", 4): (1.0, 3), ("b", 4): (math.inf, 3), ("c", 10): (1, 3), ("c", 7): (2, 3), ("c", 4): (3, 3), ("c", 1): (4, 3),

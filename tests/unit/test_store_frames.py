@@ -61,7 +61,9 @@ def batch(seq: int, steps: list[int]) -> bytes:
 
 
 @pytest.mark.parametrize("frame", [event(5), points(5), batch(5, [1, 2, 3])], ids=["event", "points", "batch"])
-@pytest.mark.parametrize("noise", [b"", b"\0" * 999, b"\xff" * 999, os.urandom(999), points(3)[:-1], batch(3, [2])[:-5]])
+@pytest.mark.parametrize(
+    "noise", [b"", b"\0" * 999, b"\xff" * 999, os.urandom(999), points(3)[:-1], batch(3, [2])[:-5]]
+)
 def test_the_next_intact_frame_is_found_behind_any_damage(frame: bytes, noise: bytes) -> None:
     assert frames.resync(memoryview(b"?" + noise + frame + event(6)), 0) == 1 + len(noise)
 

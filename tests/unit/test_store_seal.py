@@ -15,6 +15,7 @@ from mllab.errors import StoreBusy, StoreCorrupt, StoreTooNew, WriteError
 from mllab.ids import new_id
 from mllab.lab import Lab
 from mllab.store import frames, snapshot
+from mllab.store import seal as seal_module
 from mllab.store.fs import Disk
 from mllab.store.lease import lease
 from mllab.store.manifest import Manifest, commit, load_newest
@@ -82,6 +83,31 @@ def test_a_dead_segment_of_a_live_run_waits_for_the_one_with_its_start(lab: Lab)
     assert lab.engine.rows("SELECT key, value FROM tags") == [("from", "outside")]
 
 
+def test_a_run_that_ends_while_its_dead_segments_are_picked_stays_one_run(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is alive when its segments are listed and has finished when they are read."""
+    run = start(lab)
+    run.log({"loss": 0.0}, step=0)
+    lab.store.edit(run.id, 1, [("tags", {"values": {"from": "outside"}})])
+    real = seal_module.load_newest
+
+    def patched(*args: Any, **options: Any) -> Manifest:
+        if patched.calls == 1:  # type: ignore[attr-defined]
+            run.finish()
+        patched.calls += 1  # type: ignore[attr-defined]
+        return real(*args, **options)
+
+    patched.calls = 0  # type: ignore[attr-defined]
+    monkeypatch.setattr(seal_module, "load_newest", patched)
+    seal(lab.store.layout, lab.store.disk, live_bytes=0)
+    assert patched.calls == 2  # type: ignore[attr-defined]
+    lab.store.seal()
+    drop_everything_replaced(lab)
+    assert runs(lab) == [("r", "finished", None)]
+    assert lab.engine.rows("SELECT value FROM tags") == [("outside",)]
+
+
 def test_a_live_run_whose_first_segments_are_sealed_stays_one_run(lab: Lab) -> None:
     run = start(lab, params={"lr": 1})
     run.log({"loss": 0.0}, step=0)
@@ -141,7 +167,9 @@ def test_an_edit_does_not_bring_a_lost_run_back_to_life(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO])
-def test_a_segment_that_cannot_be_read_now_is_sealed_later(lab: Lab, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_segment_that_cannot_be_read_now_is_sealed_later(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     run_id = logged(lab)
     (path,) = segment_paths(lab, run_id)
     real = os.pread

@@ -276,7 +276,9 @@ def test_too_many_sets_of_keys_go_on_in_another_segment(bench: Bench, monkeypatc
     assert bench.problems() == []
 
 
-def test_metrics_that_do_not_fit_into_a_frame_are_refused_not_lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_that_do_not_fit_into_a_frame_are_refused_not_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(frames, "MAX_PAYLOAD", 1000)
     with pytest.raises(InvalidValueError, match="130 metrics are too many"):
         bench.writer.points({str(number): 1.0 for number in range(130)}, 0)

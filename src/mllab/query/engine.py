@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ class Engine:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._lock = threading.RLock()
-        self._connection = connect()
+        self._connection = connect(store.layout.cache)
         self._local = threading.local()
         self._tables: Tables | None = None
         self._part_keys: dict[str, frozenset[str]] = {}
@@ -164,9 +165,10 @@ class Engine:
         return int(rows[0][0]), str(rows[0][1])
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """Return an in-memory connection that loads nothing from outside."""
+def connect(cache: str) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory connection that loads nothing from outside; what does not fit in memory goes to ``cache``."""
     connection = duckdb.connect(":memory:")
+    connection.execute("SET temp_directory = $1", [os.path.join(cache, "duckdb")])
     for name, value in _SETTINGS.items():
         connection.execute(f"SET {name} = {value}")
     return connection

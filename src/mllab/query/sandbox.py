@@ -33,7 +33,7 @@ class Sandbox:
     """
 
     def __init__(self, store: Store) -> None:
-        self._connection = connect()
+        self._connection = connect(store.layout.cache)
         with translated():
             Tables(store.layout, store.snapshot()).define_all(self._connection)
         parts = store.layout.parts

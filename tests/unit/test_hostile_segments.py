@@ -1,0 +1,226 @@
+"""Hostile segments beside a good run: it stays what it was, the bad one is named, and upkeep loses neither."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import mllab
+from mllab.ids import new_id
+from mllab.store import frames
+from mllab.store.run_state import _HANDLERS
+from mllab.store.snapshot import SnapshotReader
+from mllab.store.store import Store
+
+if TYPE_CHECKING:
+    from mllab.lab import Lab
+
+RUN, WRITER = new_id(), new_id()
+HEADER = {"e": "segment", "t": 1, "format": 1, "run": RUN, "writer": WRITER, "number": 0, "attempt": 1}
+
+
+def sealed(kind: int, seq: int, payload: bytes, key_set: int = 0) -> bytes:
+    return frames.seal(kind, key_set, seq, payload)
+
+
+def event(seq: int, record: Any) -> bytes:
+    return sealed(frames.EVENT, seq, record if isinstance(record, bytes) else json.dumps(record).encode())
+
+
+START = event(1, {"e": "start", "t": 5, "name": "bad", "experiment": "x"})
+KEYS = event(2, {"e": "keys", "id": 0, "keys": ["loss"]})
+POINT = sealed(frames.POINTS, 3, struct.pack("<qqd", 0, 7, 0.5))
+GOOD = frames.MAGIC + event(0, HEADER) + START + KEYS + POINT
+
+# What is in the file, what the run's damage says, and how many bytes go to the trash rather than away.
+SEGMENTS: dict[str, tuple[bytes, str | None]] = {
+    "empty": (b"", None),
+    "the magic alone": (frames.MAGIC, None),
+    "a header alone": (frames.MAGIC + event(0, HEADER), None),
+    "a wrong magic": (b"MLLABSG2" + GOOD[8:], None),
+    "a length of 2^32-1": (GOOD + b"\xff" * 4 + bytes(100), ""),
+    "a length of 0": (GOOD + bytes(200), ""),
+    "an empty frame": (GOOD + event(4, b""), "not readable as JSON"),
+    "JSON that is none": (GOOD + event(4, b'{"e":'), "not readable as JSON"),
+    "JSON of another kind": (GOOD + event(4, [1, 2]), "not readable as JSON"),
+    "a name that is none": (GOOD + event(4, {"e": {"x": 1}}), "has no name"),
+    "an unknown name": (GOOD + event(4, {"e": "later", "x": 1}), ""),
+    "NaN keys": (GOOD + event(4, b'{"e":"keys","id":NaN,"keys":[NaN,null,{}]}'), "no list of keys"),
+    "deep JSON": (GOOD + event(4, b'{"e":"info","values":' + b"[" * 100_000), "RecursionError"),
+    "JSON as deep as is read": (
+        GOOD + event(4, b'{"e":"info","t":6,"values":{"x":' + b"[" * 900 + b"]" * 900 + b"}}"),
+        "",
+    ),
+    "a 5,000-digit integer": (GOOD + event(4, b'{"e":"info","t":' + b"9" * 5000 + b"}"), "not readable as JSON"),
+    "a 4,000-digit integer": (GOOD + event(4, b'{"e":"params","values":{"p":' + b"9" * 4000 + b"}}"), ""),
+    "lone surrogates": (GOOD + event(4, b'{"e":"tags","values":{"\\ud800":"\\udfff"}}'), ""),
+    "a repeated number": (GOOD + POINT, "there twice"),
+    "a number past 2^63": (GOOD + sealed(frames.POINTS, 2**63 + 1, struct.pack("<qqd", 1, 7, 9.0)), "there twice"),
+    "an undefined key set": (GOOD + sealed(frames.POINTS, 4, struct.pack("<qqd", 1, 7, 9.0), 9), "not defined"),
+    "a lying batch": (GOOD + sealed(frames.BATCH, 4, frames.BATCH_HEAD.pack(3, 2**32 - 1, 0, 0, 0)), "wrong length"),
+    "an unknown kind": (GOOD + sealed(77, 4, b"x"), "does not know"),
+    "times past every calendar": (GOOD + sealed(frames.POINTS, 4, struct.pack("<qqd", 1, -(2**63), 0.5)), ""),
+    "a foreign run": (GOOD.replace(event(0, HEADER), event(0, HEADER | {"run": new_id()})), "belongs to the run"),
+    "a foreign writer": (GOOD.replace(event(0, HEADER), event(0, HEADER | {"writer": "x"})), "not by the writer"),
+    "no header": (frames.MAGIC + START + KEYS + POINT, "no segment header"),
+    "a header twice": (GOOD + event(4, HEADER), ""),
+    "no start": (frames.MAGIC + event(0, HEADER) + KEYS + POINT, "first records are missing"),
+}
+
+
+@pytest.fixture
+def good(lab: Lab) -> Lab:
+    with mllab.start_run("tests", "good", lab=lab, capture=False, params={"p": 1}) as run:
+        run.log_batch("loss", range(3), [1.0, 2.0, 3.0])
+    return lab
+
+
+def good_values(lab: Lab) -> list[tuple[Any, ...]]:
+    return lab.engine.rows(
+        """SELECT p.value, r.status, r.damaged FROM r_points p JOIN r_runs r USING (ref)
+        WHERE r.name = 'good' ORDER BY 1"""
+    )
+
+
+def check(lab: Lab, path: str, content: bytes | None, says: str | None) -> None:
+    """Read, seal, sweep, read again."""
+    for step in range(3):
+        assert good_values(lab) == [(value, "finished", None) for value in (1.0, 2.0, 3.0)]
+        rows = lab.engine.rows("SELECT damaged FROM r_runs WHERE run_id = ?", [RUN])
+        if says is None or (
+            content is not None and says in ("no segment header", "belongs to the run", "not by the writer")
+        ):
+            assert rows == []  # nothing of it can be used; verify names it
+        else:
+            ((damaged,),) = rows
+            assert says in (damaged or "")
+            assert lab.engine.rows("SELECT count(*) FROM r_points WHERE value = 0.5")[0][0] in (1, 2)
+        for table in ("runs", "params", "tags", "metrics", "metric_summaries", "artifacts", "datasets", "logs"):
+            lab.engine.rows(f"SELECT count(*) FROM (SELECT * FROM {table})")
+        if step == 0:
+            if says or says is None:
+                report = lab.store.verify()
+                assert (
+                    any(os.path.basename(path) in problem.path for problem in (*report.problems, *report.notes))
+                    or not says
+                )
+            lab.store.seal()
+        else:
+            lab.store.sweep(grace_s=0)
+    assert not os.path.lexists(path)
+    kept = Path(lab.store.layout.trash, "segments", f"{RUN}-{os.path.basename(path)}")
+    if (
+        content is not None
+        and (says or says is None)
+        and says != "first records are missing"
+        and len(content) != len(frames.MAGIC + event(0, HEADER))
+    ):
+        assert kept.read_bytes() == content or content == frames.MAGIC
+
+
+@pytest.mark.parametrize("kind", SEGMENTS)
+def test_a_hostile_segment_hurts_nothing_but_itself(good: Lab, kind: str) -> None:
+    content, says = SEGMENTS[kind]
+    folder = good.store.layout.run_folder(RUN)
+    os.mkdir(folder)
+    path = os.path.join(folder, f"{WRITER}-000000.seg")
+    Path(path).write_bytes(content)
+    check(good, path, content, says)
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "link", "dangling link", "socket"])
+def test_what_is_no_file_is_never_opened_or_followed(good: Lab, tmp_path: Path, kind: str) -> None:
+    folder = Path(good.store.layout.run_folder(RUN))
+    folder.mkdir()
+    path = folder / f"{WRITER}-000000.seg"
+    outside = tmp_path / "outside.seg"
+    outside.write_bytes(GOOD)
+    if kind == "folder":
+        path.mkdir()
+        (path / "inner").write_bytes(GOOD)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "socket":
+        import socket
+
+        os.chdir(folder)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
+        os.chdir("/")
+    else:
+        path.symlink_to(outside if kind == "link" else tmp_path / "nothing")
+    check(good, str(path), None, None)
+    assert outside.read_bytes() == GOOD
+
+
+def test_strangers_among_runs_are_ignored(good: Lab, tmp_path: Path) -> None:
+    runs = Path(good.store.layout.runs)
+    (runs / "notes").mkdir()
+    (runs / new_id()).write_bytes(b"a file")
+    (runs / new_id()).symlink_to(tmp_path)
+    strange = runs / new_id()
+    strange.mkdir()
+    for name in ("x.seg", f"{WRITER}-1.seg", f"{WRITER}-000000.seg.new", f"../{WRITER}-000000.seg", "\udcff.seg"):
+        if "/" not in name:
+            (strange / name).write_bytes(GOOD)
+    assert good_values(good) == [(value, "finished", None) for value in (1.0, 2.0, 3.0)]
+    good.store.seal()
+    good.store.sweep(grace_s=0)
+    assert good_values(good) == [(value, "finished", None) for value in (1.0, 2.0, 3.0)]
+    assert len(os.listdir(strange)) == 4
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.just(2**63)
+    | st.just("../x"),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(), max_size=5), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    "t experiment name parent forked_from forked_step status error values path sha256 size media kind digest context "
+    "source schema rows profile text value s x dropped".split()
+)
+RECORDS = st.dictionaries(FIELDS, JSON, max_size=8).flatmap(
+    lambda body: st.sampled_from([*_HANDLERS, "out", "later", "keys"]).map(lambda name: {"e": name, **body})
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    records=st.lists(RECORDS, min_size=1, max_size=6),
+    header=st.dictionaries(st.sampled_from(["user", "host", "purpose", "t"]), JSON),
+)
+def test_whatever_an_event_says_it_can_be_read_and_sealed(
+    tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, Any]], header: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    store = Store.create(str(folder / "store"))
+    os.mkdir(store.layout.run_folder(RUN))
+    content = frames.MAGIC + event(0, {**HEADER, **header}) + START + b"".join(map(event, range(2, 99), records))
+    path = Path(store.layout.run_folder(RUN), f"{WRITER}-000000.seg")
+    path.write_bytes(content)
+    from mllab.query.engine import tail_tables
+
+    tail_tables(store.snapshot())
+    assert store.seal().runs == 1
+    sealed_snapshot = SnapshotReader(store.layout).take()
+    assert sealed_snapshot.tails == ()
+    state = store.run_state(RUN)
+    assert state is not None
+    assert state.run_id == RUN
+    shutil.rmtree(folder)
