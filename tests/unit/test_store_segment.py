@@ -203,20 +203,21 @@ def test_a_signal_handler_may_log_while_a_forked_child_opens_its_segment(
         monkeypatch.setattr(os, "getpid", lambda number=number: 10**7 + number)
         pending = [number]
 
-        def handler(at: str, place: str = place, pending: list[int] = pending) -> None:
+        def handler(at: str, place: str = place, pending: list[int] = pending, number: int = number) -> None:
             if at == place and pending:
                 bench.writer.points({"handler": float(pending.pop())}, number)
 
         with monkeypatch.context() as patch:
-            identity = segment._Identity
-            patch.setattr(segment, "_Identity", lambda: (handler("getpid"), identity())[1])
-            flock = segment.fcntl.flock
-            patch.setattr(segment.fcntl, "flock", lambda *args: (handler("flock"), flock(*args))[1])
+
+            def interrupt(owner: Any, name: str, at: str, patch: pytest.MonkeyPatch = patch) -> None:
+                real = getattr(owner, name)
+                patch.setattr(owner, name, lambda *args: (handler(at), real(*args))[1])
+
+            interrupt(segment, "_Identity", "getpid")
+            interrupt(segment, "_Segment", "after")
+            interrupt(segment.fcntl, "flock", "flock")
             for name in ("mkdir", "open_new", "write", "rename"):
-                real = getattr(Disk(), name)
-                patch.setattr(bench.disk, name, lambda *args, name=name, real=real: (handler(name), real(*args))[1])
-            made = segment._Segment
-            patch.setattr(segment, "_Segment", lambda *args: (handler("after"), made(*args))[1])
+                interrupt(bench.disk, name, name)
             bench.writer.points({"a": float(number)}, number)
             assert not pending
         expected += [("a", number, float(number)), ("handler", number, float(number))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +167,7 @@ class Engine:
 def connect(cache: str) -> duckdb.DuckDBPyConnection:
     """Return an in-memory connection that loads nothing from outside; what does not fit in memory goes to ``cache``."""
     connection = duckdb.connect(":memory:")
-    connection.execute("SET temp_directory = $1", [os.path.join(cache, "duckdb")])
+    connection.execute("SET temp_directory = $1", [cache])
     for name, value in _SETTINGS.items():
         connection.execute(f"SET {name} = {value}")
     return connection
