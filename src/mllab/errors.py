@@ -9,7 +9,7 @@ MllabError
 ├── LoggingError            a record that could not be taken             exit 1
 │   ├── InvalidValueError   a value of a type that cannot be stored
 │   ├── RunClosedError      logging after finish()
-│   └── WriteError          the disk refused: full, read-only, I/O error
+│   └── WriteError          the disk refused: full, read-only, I/O error   exit 3
 ├── QueryError              SQL that failed, was denied or cancelled     exit 1
 ├── StoreError              the store itself                             exit 3
 │   ├── StoreCorrupt        bytes that fail their checksum or invariant
@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from typing import Optional
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
 
 class MllabError(Exception):
     """Base of all errors: a message, a hint and a stable code such as ``STORE-002``."""
@@ -33,8 +35,9 @@ class MllabError(Exception):
     exit_status = 1
 
     def __init__(self, message: str, hint: Optional[str] = None, *, code: Optional[str] = None) -> None:
-        super().__init__(message)
-        self.message = message
+        # Names from outside come into messages, and messages onto terminals.
+        self.message = message.translate(_CONTROLS)
+        super().__init__(self.message)
         self.hint = hint
         if code is not None:
             self.code = code
@@ -110,6 +113,7 @@ class WriteError(LoggingError):
     """The operating system refused a write; the record is not acknowledged."""
 
     code = "LOG-004"
+    exit_status = 3
 
 
 class QueryError(MllabError):

@@ -71,10 +71,12 @@ class Lab:
         folder = os.path.abspath(os.path.expanduser(folder))
         if os.path.exists(folder) and not os.path.isdir(folder):
             raise UsageError(f"{folder} is a file, not a folder.", "Name a folder for the lab.")
+        if not folder.isprintable():  # SQL has no way to say such a path, nor has a terminal
+            raise UsageError(f"The path {folder!r} is not printable text in UTF-8.", "Name another folder for the lab.")
         try:
             os.makedirs(folder, exist_ok=True)
-            title = name or os.path.basename(folder)
-            quoted = title.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+            title = "".join(char if char.isprintable() else " " for char in name or os.path.basename(folder))
+            quoted = title.replace("\\", "\\\\").replace('"', '\\"')
             with open(os.path.join(folder, FILE_NAME), "x", encoding="utf-8") as file:
                 file.write(_TEMPLATE.format(path=".mllab", name=quoted))
         except FileExistsError:
@@ -144,4 +146,6 @@ def default_folder(environ: Mapping[str, str]) -> str:
         base = os.path.expanduser("~/Library/Application Support")
     else:
         base = environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    if not os.path.isabs(base):
+        raise UsageError("This user has no home folder.", "Say where the lab is with --lab DIR or MLLAB_LAB.")
     return os.path.join(base, "mllab")

@@ -93,6 +93,14 @@ with mllab.start_run("old", "from-3.9", params={"lr": 0.1}, lab="lab") as run:
     for step in range(100):
         run.log({"loss": 1 / (step + 1)}, step=step)
     run.log_text("text", "a.txt")
+    assert "from-3.9" in run._repr_html_()
+for options in ({"resume": run}, {"fork": run}):
+    try:
+        mllab.start_run(lab="lab", **options)
+    except mllab.MllabError as error:
+        assert error.code == "ENV-001", error
+    else:
+        raise AssertionError("reading cannot work here")
 print(run.dropped)
 """
     lab = mllab.Lab.init(str(tmp_path / "lab"))

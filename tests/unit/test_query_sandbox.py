@@ -139,3 +139,43 @@ def test_what_does_not_fit_in_memory_spills_into_the_cache_and_nowhere_else(
     sql = "SELECT count(*) FROM (SELECT DISTINCT hash(range) AS h, repeat('x', 50) || range AS t FROM range(2000000))"
     assert sandbox.run(sql, lambda result: result.fetchall()) == [(2_000_000,)]
     assert os.listdir(elsewhere) == []
+
+
+SLOW = "SELECT count(*) FROM range(100000000) a, range(10000000) b WHERE a.range % 7 <> b.range % 3"
+CALLER = """
+import sys, mllab
+print("ready", flush=True)
+try:
+    mllab.sql(sys.argv[1], lab=sys.argv[2])
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("way", ["python", "cli"])
+def test_ctrl_c_stops_a_query(filled: Lab, way: str) -> None:
+    import signal
+    import subprocess
+    import sys
+
+    python = [sys.executable, "-c", CALLER, SLOW, filled.root]
+    cli = [sys.executable, "-m", "mllab", "--lab", filled.root, "sql", SLOW]
+    with subprocess.Popen(
+        python if way == "python" else cli, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            # Not before the handler for Ctrl-C is in place; from then on at any time.
+            if way == "python":
+                assert process.stdout.readline() == "ready\n"
+            status: int | None = None
+            while status is None:
+                try:
+                    status = process.wait(2)
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGINT)
+        finally:
+            process.kill()
+        rest = process.stdout.read()
+    assert status == 130
+    assert rest == ""

@@ -90,7 +90,7 @@ def test_a_run_that_ends_while_its_dead_segments_are_picked_stays_one_run(
     run = start(lab)
     run.log({"loss": 0.0}, step=0)
     lab.store.edit(run.id, 1, [("tags", {"values": {"from": "outside"}})])
-    real = seal_module.load_newest
+    real = load_newest
 
     def patched(*args: Any, **options: Any) -> Manifest:
         if patched.calls == 1:  # type: ignore[attr-defined]
@@ -195,7 +195,7 @@ def test_a_run_with_an_unreadable_segment_says_so_and_recovers(lab: Lab, monkeyp
     run.writer._open_segment()
     run.log({"loss": 1.0}, step=1)
     run.finish()
-    first, second = segment_paths(lab, run.id)
+    _, second = segment_paths(lab, run.id)
     real = os.open
 
     def refuse(path: Any, *args: Any, **options: Any) -> int:
@@ -325,7 +325,7 @@ def test_the_last_possible_manifest_number_is_an_error_not_a_hidden_commit(lab: 
 
 def between_listing_and_manifest(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> None:
     """Have ``work`` done once, after a reader has listed the segments and before it reads the manifest."""
-    real, pending = snapshot.load_newest, [work]
+    real, pending = load_newest, [work]
 
     def patched(*args: Any, **options: Any) -> Manifest:
         if pending:
@@ -343,7 +343,12 @@ def test_segments_that_are_sealed_and_swept_while_a_reader_looks_count_once(
     if known:
         assert len(values(lab)) == 3
     other = Lab(lab.root)
-    between_listing_and_manifest(monkeypatch, lambda: (other.store.seal(), drop_everything_replaced(other)))
+
+    def seal_and_sweep() -> None:
+        other.store.seal()
+        drop_everything_replaced(other)
+
+    between_listing_and_manifest(monkeypatch, seal_and_sweep)
     assert values(lab) == [0.0, 1.0, 2.0]
     assert runs(lab) == [("r", "finished", None)]
     assert lab.store.snapshot().tails == ()
@@ -468,6 +473,7 @@ def test_one_compactor_at_a_time(lab: Lab) -> None:
     assert lab.store.seal().runs == 1
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 warns of a fork beside threads
 def test_a_child_that_is_forked_meanwhile_does_not_keep_the_lease(lab: Lab) -> None:
     with lease(lab.store.layout):
         child = os.fork()
@@ -500,7 +506,7 @@ def test_a_copy_of_a_store_without_its_empty_folders_works(lab: Lab) -> None:
 
 def test_a_store_can_be_where_its_reserve_cannot(tmp_path: Path) -> None:
     class Small(Disk):
-        def write(self, fd: int, data: Any) -> int:  # type: ignore[override]
+        def write(self, fd: int, data: Any) -> int:
             if len(data) > 100_000:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return Disk.write(fd, data)
@@ -512,7 +518,7 @@ def test_a_store_can_be_where_its_reserve_cannot(tmp_path: Path) -> None:
 
 def test_a_store_that_cannot_be_made_is_a_named_error(tmp_path: Path) -> None:
     class Full(Disk):
-        def write(self, fd: int, data: Any) -> int:  # type: ignore[override]
+        def write(self, fd: int, data: Any) -> int:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(WriteError, match="The disk is full"):

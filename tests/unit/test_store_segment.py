@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import os
 import threading
@@ -36,12 +37,12 @@ class Hooked(Disk):
             self.fails[name] -= 1
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def write(self, fd: int, data: Any) -> int:  # type: ignore[override]
+    def write(self, fd: int, data: Any) -> int:
         self._maybe_fail("write")
         hook, self.next_write = self.next_write, None
         return hook(fd, data) if hook is not None else Disk.write(fd, data)
 
-    def ftruncate(self, fd: int, length: int) -> None:  # type: ignore[override]
+    def ftruncate(self, fd: int, length: int) -> None:
         self._maybe_fail("ftruncate")
         Disk.ftruncate(fd, length)
 
@@ -211,11 +212,16 @@ def test_a_signal_handler_may_log_while_a_forked_child_opens_its_segment(
 
             def interrupt(owner: Any, name: str, at: str, patch: pytest.MonkeyPatch = patch) -> None:
                 real = getattr(owner, name)
-                patch.setattr(owner, name, lambda *args: (handler(at), real(*args))[1])
+
+                def interrupted(*args: Any) -> Any:
+                    handler(at)
+                    return real(*args)
+
+                patch.setattr(owner, name, interrupted)
 
             interrupt(segment, "_Identity", "getpid")
             interrupt(segment, "_Segment", "after")
-            interrupt(segment.fcntl, "flock", "flock")
+            interrupt(fcntl, "flock", "flock")
             for name in ("mkdir", "open_new", "write", "rename"):
                 interrupt(bench.disk, name, name)
             bench.writer.points({"a": float(number)}, number)

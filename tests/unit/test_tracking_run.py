@@ -461,5 +461,11 @@ def test_wrong_options_are_named(lab: Lab) -> None:
             start(lab, **options)
     with pytest.raises(NotFoundError):
         mllab.start_run(resume="nothing", lab=lab)
+    with pytest.raises(NotFoundError):
+        mllab.start_run(fork="nothing", lab=lab)
+    with pytest.raises(UsageError, match="parent"):
+        mllab.start_run(parent="nothing", lab=lab)
     with pytest.raises(InvalidValueError):
         mllab.start_run("", lab=lab)
+    assert lab.engine.rows("SELECT count(*) FROM runs") == [(0,)]
+    assert mllab.active_run() is None

@@ -204,6 +204,9 @@ def _set_archived(invocation: Invocation, runs: Sequence[str], *, value: bool) -
 def delete(invocation: Invocation, runs: tuple[str, ...], *, yes: bool) -> None:
     """Delete runs. They can be restored until `mllab store gc` takes them, a month later by default."""
     rows = find_rows(invocation, runs)
+    live = [row for row in rows if row.status == "running"]
+    if live:
+        raise UsageError(f"The run {live[0].name!r} is still running.", "Stop it first; nothing was deleted.")
     if not yes:
         for row in rows:
             remark(f"  {line(row.name)}  {row.run_id}  {line(row.experiment)}, {row.status}")

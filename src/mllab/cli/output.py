@@ -54,7 +54,9 @@ def binary_output(path: str | None, *, what: str = "") -> Iterator[IO[bytes]]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise WriteError(f"Could not write {path}: {error.strerror or error}.", "Name another file with -o.") from error
+        raise WriteError(
+            f"Could not write {path}: {error.strerror or error}.", "Name another file with -o.", code="USE-005"
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)

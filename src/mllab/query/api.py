@@ -142,15 +142,21 @@ def _refs(engine: Engine, runs: Any) -> dict[int, str]:
 
     if runs is None or (isinstance(runs, str) and not is_run_id(runs)):
         refs = select(engine, runs, include_archived=True).refs
-        rows = engine.rows("SELECT ref, run_id FROM r_runs WHERE list_contains(?, ref)", [refs])
-        ids = dict(rows)
+        ids = dict(
+            engine.rows("SELECT ref, run_id FROM r_runs SEMI JOIN (SELECT unnest(?) AS ref) USING (ref)", [refs])
+        )
         return {ref: ids[ref] for ref in refs}
     if isinstance(runs, pl.DataFrame):
         if "run_id" not in runs.columns:
             raise UsageError("The frame has no column run_id.", "Pass what mllab.runs returned.")
         runs = runs["run_id"].to_list()
-    single = isinstance(runs, (str, Run))
-    return dict(engine.find(run.id if isinstance(run, Run) else str(run)) for run in ([runs] if single else runs))
+    names = [run.id if isinstance(run, Run) else str(run) for run in ([runs] if isinstance(runs, (str, Run)) else runs)]
+    rows = engine.rows(
+        "SELECT run_id, ref FROM r_runs SEMI JOIN (SELECT unnest(?) AS run_id) USING (run_id) WHERE deleted IS NULL",
+        [[name for name in names if is_run_id(name)]],
+    )
+    known = {run_id: (int(ref), run_id) for run_id, ref in rows}
+    return dict(known.get(name) or engine.find(name) for name in names)
 
 
 __all__ = ["CORE_COLUMNS", "metrics", "runs", "sql"]

@@ -110,7 +110,7 @@ def _pieces(table: pa.Table, wanted: Sequence[str]) -> dict[tuple[int, str], lis
 
 def _view(column: pa.Array) -> NDArray[Any]:
     """Return a column of numbers without nulls as an array, not copied. ``to_numpy`` would import pandas."""
-    dtype = np.dtype(column.type.to_pandas_dtype())
+    dtype = np.dtype(str(column.type))  # Arrow's names for numbers are numpy's
     return np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)
 
 

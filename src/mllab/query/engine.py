@@ -27,6 +27,8 @@ _SETTINGS = {
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
+    # It would be drawn into the standard output of the user's script.
+    "enable_progress_bar": "false",
     # Parts never change under their name, so their footers are parsed once.
     "parquet_metadata_cache": "true",
     "TimeZone": "'UTC'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_SQL = 1_000_000
+PIECE_S = 0.1
 # Allowing the folder of parts for reading allows COPY to write there, so statements are chosen by type.
 # PIVOT comes as MULTI, or as a CREATE and a SELECT, depending on DuckDB's version.
 _ALLOWED = frozenset({"SELECT", "MULTI", "CREATE", "EXPLAIN"})
@@ -66,6 +68,8 @@ class Sandbox:
             raise QueryError(f"The query has {len(query):,} characters; {MAX_SQL:,} is the limit.")
         _check_statements(self._connection, query)
         outcome: list[Any] = []
+        # Not Thread.join: before Python 3.12 a join that Ctrl-C interrupts takes the thread for ended.
+        done = threading.Event()
 
         def work() -> None:
             try:
@@ -75,18 +79,17 @@ class Sandbox:
                 outcome.append(fetch(self._connection.sql(empty) if relation is None else relation))
             except Exception as error:  # handed to the caller's thread
                 outcome.append(error)
+            finally:
+                done.set()
 
-        thread = threading.Thread(target=work, name="mllab-sql", daemon=True)
-        thread.start()
+        threading.Thread(target=work, name="mllab-sql", daemon=True).start()
         late = False
         try:
-            thread.join(timeout_s)
-            late = thread.is_alive()
+            late = not _wait(done, timeout_s)
         finally:
             # Again and again: an interrupt that arrives before the statement has begun is forgotten.
-            while thread.is_alive():
+            while not done.wait(0.05):
                 self.cancel()
-                thread.join(0.05)
         result = outcome[0]
         if late and isinstance(result, duckdb.InterruptException):
             raise QueryError(
@@ -102,6 +105,15 @@ class Sandbox:
     def cancel(self) -> None:
         """Stop the running query, from any thread."""
         self._connection.interrupt()
+
+
+def _wait(done: threading.Event, timeout_s: float | None) -> bool:
+    """Wait in short pieces, so that Ctrl-C is seen between them; return whether it was done in time."""
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    while end is None or time.monotonic() < end:
+        if done.wait(PIECE_S if end is None else min(PIECE_S, max(end - time.monotonic(), 0))):
+            return True
+    return done.is_set()
 
 
 def _check_statements(connection: duckdb.DuckDBPyConnection, query: str) -> None:

@@ -39,7 +39,8 @@ class Tables:
         self.keys: dict[str, frozenset[str]] = {}
         self._layout = layout
         self._lock = threading.RLock()
-        self._open_rows: dict[str, Any] = {}
+        self._open_rows: dict[str, list[dict[str, Any]]] | None = None
+        self._open_arrow: dict[str, Any] = {}
         self._resumed: frozenset[int] | None = None
         # Runs whose rows in folds are void, because records of theirs are not sealed yet.
         self._open_refs = {tail.state.ref for tail in snapshot.tails if tail.state.ref < snapshot.manifest.next_ref}
@@ -50,7 +51,7 @@ class Tables:
             if name in defined:
                 continue
             if name in _OPEN:
-                connection.register(name, self._open_table(name[2:]))
+                self._define_open(connection, name[2:])
             else:
                 source, needed = self._view(connection, name)
                 self.define(connection, needed, defined)
@@ -95,24 +96,43 @@ class Tables:
             has_tail = any(tail.logs for tail in tails)
             sql = relations.point_table(self._layout, manifest.logs, table, has_tail=has_tail)
         else:
-            has_tail = bool(tails) and self._open_table(table) is not None
+            has_tail = bool(self._rows_of_open_runs().get(table))
             sql = relations.run_table(self._layout, manifest, table, self._open_refs, has_tail=has_tail)
         return sql, f"t_{table}" if has_tail else ""
 
-    def _open_table(self, name: str) -> Any:
-        """Return the rows of open runs as an Arrow table, or None when there are none."""
+    def _define_open(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
+        """Define ``t_<table>``, the rows of open runs."""
+        if table in relations.RUN_TABLES:
+            # By lists, not through Arrow: turning Python's objects into that imports pandas, where it is installed.
+            rows, columns = self._rows_of_open_runs()[table], relations.COLUMNS[table]
+            values = [[row.get(name) for row in rows] for name in columns]
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE t_{table} AS SELECT {_unnested(columns)}", values)
+            return
         with self._lock:
-            if name not in self._open_rows:
-                if name == "points":
-                    self._open_rows[name] = _open_points(self.snapshot)
-                elif name == "logs":
-                    self._open_rows[name] = _open_logs(self.snapshot)
-                else:
-                    from mllab.store.schema import tables_from_states
+            if table not in self._open_arrow:
+                make = _open_points if table == "points" else _open_logs
+                self._open_arrow[table] = make(self.snapshot)
+        connection.register(f"t_{table}", self._open_arrow[table])
 
-                    tables = tables_from_states([tail.state for tail in self.snapshot.tails])
-                    self._open_rows |= {table: tables.get(table) for table in relations.RUN_TABLES}
-            return self._open_rows[name]
+    def _rows_of_open_runs(self) -> dict[str, list[dict[str, Any]]]:
+        with self._lock:
+            if self._open_rows is None:
+                self._open_rows = {}
+                if self.snapshot.tails:
+                    from mllab.store.schema import rows_from_states
+
+                    self._open_rows = rows_from_states([tail.state for tail in self.snapshot.tails])
+            return self._open_rows
+
+
+def _unnested(columns: dict[str, str]) -> str:
+    """Return a SELECT list that makes columns of the lists $1, $2, ...; times are microseconds."""
+    return ", ".join(
+        f'make_timestamp(unnest(${place}::BIGINT[])) AS "{name}"'
+        if kind == "TIMESTAMPTZ"
+        else f'unnest(${place}::{kind}[]) AS "{name}"'
+        for place, (name, kind) in enumerate(columns.items(), 1)
+    )
 
 
 def _open_points(snapshot: Snapshot) -> Any:

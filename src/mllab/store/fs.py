@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 if sys.platform == "darwin":
-    import fcntl
 
     def _flush(fd: int) -> None:
         # fsync(2) on macOS stops at the drive's cache.
@@ -52,7 +52,14 @@ class Disk:
     def open_new(self, path: str) -> int:
         """Create ``path`` for appending; raise FileExistsError when it is there."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        return os.open(path, flags, FILE_MODE)
+        fd = os.open(path, flags, FILE_MODE)
+        if fd > 2:
+            return fd
+        # Where a process was started with closed standard streams, whatever prints would write into the file.
+        try:
+            return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+        finally:
+            os.close(fd)
 
     def mkdir(self, path: str) -> None:
         """Create ``path`` and its parents, readable by the owner alone (makedirs gives parents the umask's mode)."""

@@ -78,10 +78,13 @@ class Layout:
         return sorted(name for name in names if is_run_id(name))
 
     def segment_names(self, run_id: str) -> list[str]:
-        """Return the names of a run's segments, sorted by writer, then number."""
+        """Return the names of a run's segments, sorted by writer, then number.
+
+        None of a folder that may not be read: what a container left as root must not hide the lab. Verify names it.
+        """
         try:
             names = os.listdir(self.run_folder(run_id))
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return []
         return sorted(name for name in names if SEGMENT_NAME.match(name))
 

@@ -111,7 +111,7 @@ class OpenRun:
         for seq, record in events:
             time_us = record.get("t")
             # A clock that jumps back must not reorder what one writer wrote.
-            now = min(time_us, TIME_MAX_US) if isinstance(time_us, int) else 0
+            now = min(time_us, TIME_MAX_US) if type(time_us) is int else 0
             now = max(now, self._clock.get(writer, 0))
             self._clock[writer] = now
             if record["e"] == "out":

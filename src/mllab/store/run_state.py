@@ -156,7 +156,7 @@ def _text(value: Any) -> str | None:
 
 
 def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and -INT64_MAX <= value <= INT64_MAX else None
+    return value if type(value) is int and -INT64_MAX <= value <= INT64_MAX else None
 
 
 _HANDLERS = {

@@ -55,7 +55,16 @@ def duration_s(run: RunState) -> float:
 
 def tables_from_states(states: list[RunState]) -> dict[str, pa.Table]:
     """Return the run-level tables of ``states``, sorted as stored; empty ones are left out."""
-    rows = {
+    return {
+        name: sort_run_table(name, pa.Table.from_pylist(values, RUN_TABLES[name]))
+        for name, values in rows_from_states(states).items()
+        if values
+    }
+
+
+def rows_from_states(states: list[RunState]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the run-level tables of ``states``, times as UTC microseconds; fields may be missing."""
+    return {
         "runs": [_run_row(run) for run in states],
         "params": [{"key": k, "ref": run.ref, **param_row(v)} for run in states for k, v in run.params.items()],
         "tags": [{"key": k, "ref": run.ref, "value": v} for run in states for k, v in run.tags.items()],
@@ -66,11 +75,6 @@ def tables_from_states(states: list[RunState]) -> dict[str, pa.Table]:
         ],
         "artifacts": [{"ref": run.ref, "path": k, **v} for run in states for k, v in run.artifacts.items()],
         "datasets": [{"ref": run.ref, **v} for run in states for v in run.datasets.values()],
-    }
-    return {
-        name: sort_run_table(name, pa.Table.from_pylist(values, RUN_TABLES[name]))
-        for name, values in rows.items()
-        if values
     }
 
 

@@ -101,7 +101,9 @@ def _seal_batch(layout: Layout, disk: Disk, batch: dict[str, list[str]]) -> Seal
             runs.append(run)
     needy = [run.run_id for run in runs if run.needs_base]
     bases = load_states(layout, manifest, needy) if needy else {}
-    runs = [run for run in runs if not (run.needs_base and run.run_id not in bases and _is_live(layout, run))]
+    runs = [run for run in runs if not run.needs_base or run.run_id in bases or _is_whole(layout, manifest, run)]
+    if not runs:
+        return SealReport()
     next_ref = manifest.next_ref
     states, replaced, points, logs = [], set(), [], []
     count = 0
@@ -148,11 +150,10 @@ def _seal_batch(layout: Layout, disk: Disk, batch: dict[str, list[str]]) -> Seal
     return SealReport(len(states), len(sizes), count, total, lost)
 
 
-def _is_live(layout: Layout, run: OpenRun) -> bool:
-    """Whether other segments of the run are still written: its first record may be in one of them."""
-    folder = layout.run_folder(run.run_id)
-    others = set(layout.segment_names(run.run_id)) - run.segments
-    return any(is_locked(os.path.join(folder, name)) for name in others)
+def _is_whole(layout: Layout, manifest: Manifest, run: OpenRun) -> bool:
+    """Whether no other segment of the run waits to be sealed, which may hold its first record."""
+    names = set(layout.segment_names(run.run_id)) - run.segments
+    return all(f"{run.run_id}/{name}" in manifest.sealed for name in names)
 
 
 def _mask(fold: Any, refs: set[int]) -> Any:

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import itertools
 import os
+import resource
 import struct
 import threading
 import time
@@ -226,7 +227,7 @@ class SegmentWriter:
                 if fd != _NO_FILE:
                     self._retired.append(fd)
         if error is None:
-            error = OSError(errno.ENOSPC, f"only {written} of {len(frame)} bytes fitted")
+            error = OSError(_why_short(segment.path, frame), f"only {written} of {len(frame)} bytes fitted")
         raise write_error(f"a record of run {self.run_id}", error) from error
 
     # -- segments ------------------------------------------------------------------------------------------
@@ -387,6 +388,15 @@ class SegmentWriter:
         self._retired = []
         self._lock = threading.RLock()
         self._sync_lock = threading.RLock()
+
+
+def _why_short(path: str, frame: bytes) -> int:
+    """Return the error number behind a short write, which the system does not tell."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    with contextlib.suppress(OSError):
+        if limit != resource.RLIM_INFINITY and os.stat(path).st_size + len(frame) > limit:
+            return errno.EFBIG
+    return errno.ENOSPC
 
 
 def _after_fork_in_child() -> None:

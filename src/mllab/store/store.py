@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from mllab.errors import EnvironmentFault
 from mllab.store.blobs import Blobs
 from mllab.store.fs import Disk
 from mllab.store.layout import Layout
@@ -67,6 +69,7 @@ class Store:
 
     def snapshot(self) -> Snapshot:
         """Return a consistent view of everything; repeated calls read only what changed."""
+        _check_python()
         if self._reader is None:
             from mllab.store.snapshot import SnapshotReader
 
@@ -160,3 +163,12 @@ class Store:
                 except OSError:
                     continue
         return size >= SEAL_BYTES
+
+
+def _check_python() -> None:
+    """Writing works on Python 3.9; reading needs what mllab is installed with."""
+    if sys.version_info < (3, 11):
+        raise EnvironmentFault(
+            f"Reading a store needs Python 3.11 or later; this is {sys.version_info[0]}.{sys.version_info[1]}.",
+            "Start runs here, and resume, fork and read them from where mllab is installed.",
+        )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 INT64_MAX = (1 << 63) - 1
 TIME_MAX_US = 253_402_300_799_999_999  # the end of the year 9999, where calendars and DuckDB's dates end
 MAX_DEPTH = 50
+MAX_BYTES_SHOWN = 1 << 16
 
 
 def check_key(key: object, what: str = "metric") -> str:
@@ -61,7 +62,7 @@ def as_step(step: object) -> int:
     try:
         # 3.0 is a step: arithmetic on steps in training scripts gives floats.
         number = int(step) if isinstance(step, float) and step.is_integer() else operator.index(step)  # type: ignore[arg-type]
-    except TypeError:
+    except Exception:  # a hostile __index__ may raise anything
         raise InvalidValueError(
             f"The step {_shown(step)} is {type(step).__name__}, not an integer.", "Pass step=0, 1, 2, ..."
         ) from None
@@ -77,7 +78,7 @@ def coerce_metrics(metrics: Mapping[str, Any], step: object) -> tuple[int, dict[
     problems: list[str] = []
     try:
         items = list(metrics.items())
-    except AttributeError:
+    except Exception:  # a mapping of another library may raise anything
         raise InvalidValueError(
             f"Metrics come as a mapping of key to number, not as {type(metrics).__name__}.",
             'Write run.log({"loss": 0.1}).',
@@ -137,6 +138,8 @@ def as_json(value: Any, depth: int = 0) -> Any:
         return value if -INT64_MAX <= value <= INT64_MAX else clean_text(_shown(value))
     if isinstance(value, str):
         return clean_text(value)
+    if isinstance(value, (bytes, bytearray)) and len(value) > MAX_BYTES_SHOWN:
+        return f"<{len(value):,} bytes>"
     if depth < MAX_DEPTH:
         if isinstance(value, dict):
             return {clean_text(str(key)): as_json(inner, depth + 1) for key, inner in value.items()}

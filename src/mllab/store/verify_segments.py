@@ -32,7 +32,13 @@ def check_segments(layout: Layout, manifest: Manifest, findings: Findings, *, de
         if not is_run_id(run_id) or not os.path.isdir(folder) or os.path.islink(folder):
             findings.note("segment", f"runs/{run_id}", "This is no run's folder.")
             continue
-        for name in sorted(os.listdir(folder)):
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            reason = f"The records of run {run_id} cannot be read: {error.strerror}."
+            findings.problem("segment", f"runs/{run_id}", reason)
+            continue
+        for name in names:
             path = f"runs/{run_id}/{name}"
             if not SEGMENT_NAME.match(name):
                 if not name.endswith(".seg.new"):

@@ -82,6 +82,8 @@ def _existing(path: Any) -> str:
 
 def with_suffix(name: str, suffix: str) -> str:
     """Return ``name`` with ``suffix`` when it has none of its own."""
+    if not isinstance(name, str):
+        raise InvalidValueError(f"The name of an artifact is text, not {type(name).__name__}.", 'Pass name="plots/a".')
     return name if os.path.splitext(name)[1] else name + suffix
 
 

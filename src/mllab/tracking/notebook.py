@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from mllab.errors import EnvironmentFault
+
 if TYPE_CHECKING:
     from mllab.tracking.run import Run
 
@@ -16,7 +18,7 @@ def run_html(run: Run) -> str:
     rows = [("run", f"{run.name} ({run.id})"), ("experiment", run.experiment), ("attempt", str(run.attempt))]
     try:
         state = run.store.run_state(run.id)
-    except ImportError:
+    except (ImportError, EnvironmentFault):
         state = None
     if state is not None:
         rows.append(("status", state.status))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mllab.tracking.session import Session
 
 MAX_TRACEBACK = 64 << 10
+MAX_WARNINGS = 20
 _log = logging.getLogger("mllab")
 
 
@@ -71,7 +72,7 @@ class Run:
         self._next_step = next_step
         self._owner_pid = os.getpid() if is_owner else -1
         self._finished = False
-        self._failures: dict[str, int] = {}
+        self._failures: set[str] = set()
         self._session: Optional[Session] = None
         BACKGROUND.add(self)
         writer.on_new_process = functools.partial(BACKGROUND.add, self)
@@ -238,7 +239,7 @@ class Run:
             except MllabError as problem:
                 self._failed(problem)
         if self.dropped:
-            _log.warning("mllab: %s records of run %s were not stored.", f"{self.dropped:,}", self.name)
+            _log.warning("mllab: %s records of run %r were not stored.", f"{self.dropped:,}", self.name)
         if self._is_owner() and self.settings.auto_compact:
             from mllab.tracking.upkeep import start_upkeep
 
@@ -299,9 +300,9 @@ class Run:
         self.dropped += 1
         if isinstance(error, RunClosedError) or self.settings.on_error == "raise":
             raise error
-        count = self._failures.get(error.code, 0)
-        self._failures[error.code] = count + 1
-        if count == 0:
+        kind = error.code if isinstance(error, WriteError) else error.message
+        if kind not in self._failures and len(self._failures) < MAX_WARNINGS:
+            self._failures.add(kind)
             _log.warning("mllab: %s\nThe run goes on; further failures like this one are only counted.", error)
 
     def __reduce__(self) -> tuple[Any, ...]:

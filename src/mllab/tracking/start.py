@@ -68,6 +68,7 @@ def start_run(
     Raises:
         NotFoundError: the lab, or the run to resume or fork, does not exist.
         UsageError: the run to resume is still running.
+        WriteError: the disk refuses the first records: nothing has been trained yet that could be lost.
 
     Example:
         >>> import mllab
@@ -75,6 +76,8 @@ def start_run(
         ...     for step in range(3):
         ...         run.log({"loss": 1 / (step + 1)}, step=step)
     """
+    if parent is not None and not isinstance(parent, Run) and not is_run_id(str(parent)):
+        raise UsageError(f"The parent {str(parent)!r} is no run id.", "Pass the Run object, or its whole id.")
     if resume is not None and fork is not None:
         raise UsageError("A run is either resumed or forked.", "Pass resume= or fork=, not both.")
     found = Lab.find(lab)
@@ -95,6 +98,7 @@ def start_run(
         run_id = new_id()
         experiment = _label(experiment, "experiment")
         name = _label(name, "run name") if name is not None else _made_up_name()
+    source = _state(found, fork, "fork") if fork is not None else None
     about = {"user": _user(), "host": socket.gethostname()}
     power_safe = settings.durability == "power"
     writer = found.store.writer(run_id, attempt=attempt, power_safe=power_safe, about=about)
@@ -103,8 +107,7 @@ def start_run(
         if base is not None:
             writer.event("resume", {}, sync=True)
         else:
-            source = _state(found, fork, "fork") if fork is not None else None
-            writer.event("start", _start_record(run, parent, source, fork_step), sync=True)
+                writer.event("start", _start_record(run, parent, source, fork_step), sync=True)
             if source is not None:
                 _copy_history(found, run, source, fork_step)
         if params:
@@ -168,7 +171,7 @@ def _start_record(
 ) -> dict[str, Any]:
     record: dict[str, Any] = {"experiment": run.experiment, "name": run.name}
     if parent is not None:
-        record["parent"] = parent.id if isinstance(parent, Run) else str(parent)
+        record["parent"] = parent.id if isinstance(parent, Run) else parent
     if source is not None:
         record["forked_from"] = source.run_id
         record["forked_step"] = fork_step
