@@ -50,7 +50,7 @@ def write_part(layout: Layout, disk: Disk, name: str, table: pa.Table) -> Part:
     temporary = os.path.join(layout.parts, f"{name}.{os.getpid()}.tmp")
     with translate_os_errors(f"a part of {name}"):
         try:
-            # Parquet's bounds leave NaN out, and DuckDB takes them for a proof that there is none: = 'nan' finds nothing.
+            # Parquet's bounds leave NaN out, and DuckDB takes them for a proof that there is none.
             bounded = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
             options = write_options(name) | {"write_statistics": bounded}
             row_group_size = options.pop("row_group_size")

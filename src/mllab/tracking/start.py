@@ -107,7 +107,7 @@ def start_run(
         if base is not None:
             writer.event("resume", {}, sync=True)
         else:
-                writer.event("start", _start_record(run, parent, source, fork_step), sync=True)
+            writer.event("start", _start_record(run, parent, source, fork_step), sync=True)
             if source is not None:
                 _copy_history(found, run, source, fork_step)
         if params:
