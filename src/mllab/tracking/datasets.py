@@ -168,11 +168,11 @@ def _packed(pa: Any, array: Any) -> Any:
 
 
 def _is_text(pa: Any, kind: Any) -> bool:
-    return pa.types.is_string(kind) or kind == pa.string_view()
+    return bool(pa.types.is_string(kind) or kind == pa.string_view())
 
 
 def _is_bytes(pa: Any, kind: Any) -> bool:
-    return pa.types.is_binary(kind) or kind == pa.binary_view()
+    return bool(pa.types.is_binary(kind) or kind == pa.binary_view())
 
 
 def _array_digest(data: Any) -> str:
