@@ -32,5 +32,7 @@ def test_signatures_of_functions_are_current() -> None:
         shown = re.search(rf"`(?:mllab\.)?{name}\((.*?)\)`", text)
         assert shown is not None, name
         arguments = list(inspect.signature(getattr(mllab, name)).parameters)
-        assert re.findall(r"(\w+)=", shown[1].replace("(None, None)", "None")) == [a for a in arguments if f"{a}=" in shown[1]]
+        assert re.findall(r"(\w+)=", shown[1].replace("(None, None)", "None")) == [
+            a for a in arguments if f"{a}=" in shown[1]
+        ]
         assert all(argument in shown[1] for argument in arguments), name

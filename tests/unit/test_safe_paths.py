@@ -33,7 +33,19 @@ def test_a_path_is_text(name: object) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["a", "a/b.txt", "loss at 100%.png", "weights (1).bin", "größe.txt", "50%25", ".hidden", "a..b", "...a", "conf.txt", "x;y"],
+    [
+        "a",
+        "a/b.txt",
+        "loss at 100%.png",
+        "weights (1).bin",
+        "größe.txt",
+        "50%25",
+        ".hidden",
+        "a..b",
+        "...a",
+        "conf.txt",
+        "x;y",
+    ],
 )
 def test_ordinary_names_stay_as_they_are(name: str) -> None:
     assert safe_relative(name) == name
@@ -43,7 +55,10 @@ def test_twins_in_unicode_become_one_name() -> None:
     assert safe_relative("e\u0301.txt") == safe_relative("\u00e9.txt") == "\u00e9.txt"
 
 
-@given(st.text(max_size=60) | st.lists(st.sampled_from(["..", ".", "a", "%2e", "%252f", "\\", "~", ":"]), max_size=8).map("/".join))
+@given(
+    st.text(max_size=60)
+    | st.lists(st.sampled_from(["..", ".", "a", "%2e", "%252f", "\\", "~", ":"]), max_size=8).map("/".join)
+)
 def test_what_passes_stays_inside_however_it_is_decoded(name: str) -> None:
     try:
         path = safe_relative(name)

@@ -69,7 +69,7 @@ def _core(engine: Engine, refs: Sequence[int], names: Sequence[str]) -> pl.DataF
 
 def _rows(
     engine: Engine, table: str, columns: str, places: dict[int, int], keys: Sequence[str] | None
-) -> Iterator[tuple[str, NDArray[np.intp], Any]]:
+) -> Iterator[tuple[str, NDArray[np.intp], pl.DataFrame]]:
     """Yield (key, places of its runs in the frame, its rows) for each key in use."""
     few = len(places) <= 1000
     conditions = ["list_contains(?::BIGINT[], ref)"] if few else []
@@ -78,45 +78,45 @@ def _rows(
         conditions.append("list_contains(?::VARCHAR[], key)")
         params.append(list(keys))
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    rows = engine.arrow(f"SELECT key, ref, {columns} FROM r_{table} {where} ORDER BY key", params)  # noqa: S608
-    if not rows.num_rows or not places:
+    # In polars from here on: pyarrow's conversions would import pandas, where it is installed, which takes 0.15 s.
+    rows = pl.from_arrow(
+        engine.arrow(f"SELECT key, ref, {columns} FROM r_{table} {where} ORDER BY key", params)  # noqa: S608
+    )
+    assert isinstance(rows, pl.DataFrame)
+    if not rows.height or not places:
         return
-    encoded = rows["key"].combine_chunks().dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    words = encoded.dictionary.to_pylist()
     refs = rows["ref"].to_numpy()
     place = np.full(max(int(refs.max()), *places) + 1, -1, np.intp)
     place[list(places)] = list(places.values())
-    bounds = np.flatnonzero(codes[1:] != codes[:-1]) + 1
-    for start, stop in zip([0, *bounds.tolist()], [*bounds.tolist(), len(codes)], strict=True):
-        where_to = place[refs[start:stop]]
-        inside = where_to >= 0
+    where_to = place[refs]
+    start = 0
+    for length, key in rows["key"].rle().struct.unnest().iter_rows():
+        inside = where_to[start : start + length] >= 0
         if inside.any():
-            yield words[codes[start]], where_to[inside], rows.slice(start, stop - start).filter(inside)
+            yield key, where_to[start : start + length][inside], rows.slice(start, length).filter(pl.Series(inside))
+        start += length
 
 
 def _param_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
     for key, where, rows in _rows(engine, "params", "type, number, text", places, keys):
-        kinds = set(rows["type"].unique().to_pylist()) - {"null"}
+        kinds = set(rows["type"].unique().to_list()) - {"null"}
         name = f"params.{key}"
         if kinds <= {"int", "float"} and "float" in kinds:
             yield _scatter(name, len(places), where, rows["number"].to_numpy(), pl.Float64)
         elif kinds == {"bool"}:
-            yield _scatter_objects(name, len(places), where, rows["number"].to_pylist(), pl.Boolean)
+            yield _scatter_objects(name, len(places), where, rows["number"].to_list(), pl.Boolean)
         elif kinds == {"int"}:
-            values = [
-                param_value(*pair) for pair in zip(rows["type"].to_pylist(), rows["text"].to_pylist(), strict=True)
-            ]
+            values = [param_value(*pair) for pair in zip(rows["type"].to_list(), rows["text"].to_list(), strict=True)]
             yield _scatter_objects(name, len(places), where, values, pl.Int64)
         else:
-            pairs = zip(rows["type"].to_pylist(), rows["text"].to_pylist(), strict=True)
+            pairs = zip(rows["type"].to_list(), rows["text"].to_list(), strict=True)
             values = [None if kind == "null" else text for kind, text in pairs]
             yield _scatter_objects(name, len(places), where, values, pl.String)
 
 
 def _tag_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
     for key, where, rows in _rows(engine, "tags", "value", places, keys):
-        yield _scatter_objects(f"tags.{key}", len(places), where, rows["value"].to_pylist(), pl.String)
+        yield _scatter_objects(f"tags.{key}", len(places), where, rows["value"].to_list(), pl.String)
 
 
 def _metric_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
