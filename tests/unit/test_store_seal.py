@@ -17,6 +17,7 @@ from mllab.lab import Lab
 from mllab.store import frames, snapshot
 from mllab.store import seal as seal_module
 from mllab.store.fs import Disk
+from mllab.store.layout import Layout
 from mllab.store.lease import lease
 from mllab.store.manifest import Manifest, commit, load_newest
 from mllab.store.seal import seal
@@ -335,9 +336,22 @@ def between_listing_and_manifest(monkeypatch: pytest.MonkeyPatch, work: Callable
     monkeypatch.setattr(snapshot, "load_newest", patched)
 
 
+def before_listing(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> None:
+    """Have ``work`` done once, at the moment when a reader is about to list the segments."""
+    real, pending = Layout.open_run_ids, [work]
+
+    def patched(layout: Layout) -> list[str]:
+        if pending:
+            pending.pop()()
+        return real(layout)
+
+    monkeypatch.setattr(Layout, "open_run_ids", patched)
+
+
+@pytest.mark.parametrize("moment", [before_listing, between_listing_and_manifest])
 @pytest.mark.parametrize("known", [False, True], ids=["first look", "seen before"])
 def test_segments_that_are_sealed_and_swept_while_a_reader_looks_count_once(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, known: bool
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, known: bool, moment: Callable[..., None]
 ) -> None:
     logged(lab)
     if known:
@@ -348,7 +362,7 @@ def test_segments_that_are_sealed_and_swept_while_a_reader_looks_count_once(
         other.store.seal()
         drop_everything_replaced(other)
 
-    between_listing_and_manifest(monkeypatch, seal_and_sweep)
+    moment(monkeypatch, seal_and_sweep)
     assert values(lab) == [0.0, 1.0, 2.0]
     assert runs(lab) == [("r", "finished", None)]
     assert lab.store.snapshot().tails == ()
