@@ -19,6 +19,7 @@ import mllab
 from mllab.lab import Lab
 from mllab.store.catalog import EXPERIMENT, PIN, Change
 from mllab.store.manifest import load_newest
+from mllab.tracking.background import BACKGROUND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,6 +168,7 @@ def fill(lab: Lab, seal: Callable[[], object]) -> dict[str, Run]:
     run = made["h"] = start(lab, "h")
     run.log({"loss": 7.0}, step=1)
     run.writer.close()  # as if it had been killed, in the middle of a record
+    BACKGROUND.remove(run)
     folder = lab.store.layout.run_folder(run.id)
     with open(os.path.join(folder, os.listdir(folder)[0]), "ab") as file:
         file.write(b"\x40\0\0\0\x01\0 a record cut short")

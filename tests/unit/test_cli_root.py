@@ -149,7 +149,7 @@ def test_debug_adds_a_traceback(call: Call) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "code", "words"),
     [
-        (StoreError("The store\x1b[2J is odd."), 3, "STORE-001", "error: The store is odd."),
+        (StoreError("The store\x1b[2J is odd."), 3, "STORE-001", "error: The store\\x1b[2J is odd."),
         (FilterError("No.", text="a < ", column=4), 2, "FILTER-001", "error: No."),
         (OSError(28, "No space left on device", "/x"), 3, "ENV-001", "No space left on device: /x"),
         (ModuleNotFoundError("No module named 'x'"), 3, "ENV-001", "No module named 'x'"),
