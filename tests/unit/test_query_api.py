@@ -161,3 +161,10 @@ def test_the_lab_is_found_like_a_repository(tmp_path: Path, monkeypatch: pytest.
     assert Lab.find().origin == "user default"
     with pytest.raises(NotFoundError, match="mllab init"):
         Lab.find(str(tmp_path))
+
+
+def test_a_limit_is_the_smaller_of_the_filters_and_the_callers(filled: Lab) -> None:
+    names = ["gamma", "beta", "alpha"]
+    for text, limit, count in (("", 2, 2), ("limit 1", 2, 1), ("limit 2", 1, 1), ("limit 2", None, 2), ("", 0, 0)):
+        frame = mllab.runs(f"order by loss desc {text}", limit=limit, include_archived=True, lab=filled)
+        assert frame["name"].to_list() == names[:count]

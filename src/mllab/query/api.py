@@ -54,7 +54,7 @@ def runs(
         >>> frame = mllab.runs("loss < 0.5 order by loss", lab=getfixture("lab"))
     """
     engine = Lab.find(lab).engine
-    chosen = select(engine, filter, include_archived=include_archived, limit=limit)
+    chosen = select(engine, filter, include_archived=include_archived, limit=limit, with_total=False)
     return wide_frame(engine, chosen.refs, columns)
 
 

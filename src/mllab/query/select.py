@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mllab.query.filter_parser import parse
@@ -64,6 +64,7 @@ def select(
     deleted: bool = False,
     limit: int | None = None,
     offset: int = 0,
+    with_total: bool = True,
     now: datetime | None = None,
 ) -> Selection:
     """Return the runs that a filter chooses, in its order (newest first without one).
@@ -75,6 +76,8 @@ def select(
         deleted: deleted runs, and only those.
         limit: the most runs; a filter's own limit counts too.
         offset: how many to skip.
+        with_total: count all that the filter chooses; otherwise the total is that of the page, and only the
+            page is sorted out.
         now: the clock for ``2 days ago``.
 
     Raises:
@@ -83,6 +86,9 @@ def select(
     engine.refresh()
     text = text or ""
     query = parse(text)
+    if limit is not None and not (with_total or offset):
+        query = replace(query, limit=limit if query.limit is None else min(limit, query.limit))
+        limit = None
     keys = EngineKeys(engine)
     base = DELETED if deleted else LIVE if include_archived else NOT_ARCHIVED
     compiled = compile_query(query, keys, now=now, text=text, base_where=base)
