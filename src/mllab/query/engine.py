@@ -109,6 +109,15 @@ class Engine:
             resumed = tables.resumed(self._local.cursor).intersection(wanted)
         return relations.newest_points(sorted(resumed), f"({sql})")
 
+    def rows_sql(self, table: str, refs: Sequence[int]) -> str:
+        """Return a SELECT of some runs' rows of a run-level table that opens only the parts that can hold them."""
+        wanted = sorted(set(refs))
+        return self._refreshed().rows_of(table, wanted) if wanted else f"SELECT * FROM r_{table} WHERE FALSE"  # noqa: S608
+
+    def neighbours(self, refs: Sequence[int]) -> list[int]:
+        """Return those of ``refs`` that are stored together, to tell by a few parts what the runs are like."""
+        return self._refreshed().neighbours(sorted(set(refs)))
+
     def keys(self, table: str) -> frozenset[str]:
         """Return the keys in use in ``summaries``, ``params`` or ``tags``."""
         tables = self._refreshed()

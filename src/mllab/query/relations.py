@@ -6,6 +6,7 @@ views on top of them are keyed by ``run_id``; docs/reference/sql.md lists their 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,14 +68,25 @@ def scan(layout: Layout, parts: Sequence[Part], table: str) -> str:
     return f"SELECT {columns} FROM {files(layout, parts)}"  # noqa: S608  # names are checked
 
 
-def run_table(layout: Layout, manifest: Manifest, table: str, open_refs: Collection[int], *, has_tail: bool) -> str:
+def run_table(
+    layout: Layout,
+    manifest: Manifest,
+    table: str,
+    open_refs: Collection[int],
+    *,
+    has_tail: bool,
+    refs: Sequence[int] | None = None,
+) -> str:
     """Return a SELECT of a run-level table: every fold less what is void in it, and the open runs.
 
     All folds are one scan: planning a filter over nine scans for each of its terms took as long as running it.
     Where rows are void, a row is known by its run and its file. Newest files come first, because a list of the
-    newest runs then skips the others.
+    newest runs then skips the others. With ``refs``, ascending, folds that hold none of these runs are left out.
     """
-    folds = sorted((fold for fold in manifest.folds if table in fold.parts), key=_last_ref, reverse=True)
+    folds = [
+        fold for fold in manifest.folds if table in fold.parts and (refs is None or in_range(refs, fold.parts["runs"]))
+    ]
+    folds.sort(key=_last_ref, reverse=True)
     selects = []
     if folds:
         sql = scan(layout, [fold.parts[table] for fold in folds], table)
@@ -85,6 +97,12 @@ def run_table(layout: Layout, manifest: Manifest, table: str, open_refs: Collect
     if has_tail:
         selects.append(_tail(table))
     return _union(selects, table)
+
+
+def in_range(refs: Sequence[int], part: Part) -> bool:
+    """Whether any of ``refs``, which are ascending, lies within a part's bounds."""
+    at = bisect_left(refs, part.first_ref)
+    return at < len(refs) and refs[at] <= part.last_ref
 
 
 def _last_ref(fold: Fold) -> int:

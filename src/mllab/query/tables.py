@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import threading
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from mllab.query import relations
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from mllab.store.layout import Layout
     from mllab.store.snapshot import Snapshot
 
+MANY_REFS = 1000
 _INTERNAL = (*(f"r_{name}" for name in relations.COLUMNS), "r_live", "r_newest")
 _OPEN = tuple(f"t_{name}" for name in relations.COLUMNS)
 _VIEWS = (*_INTERNAL, *relations.PUBLIC_VIEWS)
@@ -73,11 +73,30 @@ class Tables:
 
     def points_of(self, refs: Sequence[int]) -> str:
         """Return a SELECT of the points of some runs, ascending, from the parts alone that can hold them."""
-        parts = [part for part in self.snapshot.manifest.points if _holds_any(refs, part.first_ref, part.last_ref)]
+        parts = [part for part in self.snapshot.manifest.points if relations.in_range(refs, part)]
         chosen = set(refs)
         has_tail = any(tail.points and tail.state.ref in chosen for tail in self.snapshot.tails)
         source = relations.point_table(self._layout, parts, "points", has_tail=has_tail)
         return f"SELECT * FROM ({source}) WHERE ref IN ({', '.join(map(str, refs))})"  # noqa: S608  # integers
+
+    def rows_of(self, table: str, refs: Sequence[int]) -> str:
+        """Return a SELECT of a run-level table's rows of some runs, ascending, from the folds that can hold them."""
+        manifest, has_tail = self.snapshot.manifest, bool(self._rows_of_open_runs().get(table))
+        source = relations.run_table(self._layout, manifest, table, self._open_refs, has_tail=has_tail, refs=refs)
+        chosen = ", ".join(map(str, refs))
+        if len(refs) > MANY_REFS:  # planning a longer list takes longer than joining it
+            return f"SELECT * FROM ({source}) WHERE ref IN (SELECT unnest([{chosen}]::BIGINT[]))"  # noqa: S608
+        return f"SELECT * FROM ({source}) WHERE ref IN ({chosen})"  # noqa: S608  # integers
+
+    def neighbours(self, refs: Sequence[int]) -> list[int]:
+        """Return those of some runs, ascending, that lie in one fold, or that are open: the most there are."""
+        manifest = self.snapshot.manifest
+        groups = [[ref for ref in refs if ref >= manifest.next_ref or ref in self._open_refs]]
+        for fold in manifest.folds:
+            runs = fold.parts["runs"]
+            if fold.runs * 2 > runs.last_ref - runs.first_ref:  # not one of a few runs from here and there
+                groups.append([ref for ref in refs if runs.first_ref <= ref <= runs.last_ref])
+        return max(groups, key=len)
 
     def _view(self, connection: duckdb.DuckDBPyConnection, name: str) -> tuple[str, str]:
         """Return a view's SELECT, and the names in it."""
@@ -149,8 +168,3 @@ def _open_logs(snapshot: Snapshot) -> Any:
     from mllab.store.parts import logs_table
 
     return logs_table([{"ref": tail.state.ref, **row} for tail in snapshot.tails for row in tail.logs])
-
-
-def _holds_any(refs: Sequence[int], first: int, last: int) -> bool:
-    at = bisect_left(refs, first)
-    return at < len(refs) and refs[at] <= last

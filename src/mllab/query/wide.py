@@ -10,6 +10,7 @@ import polars as pl
 from polars import selectors
 
 from mllab.errors import UsageError
+from mllab.query.tables import MANY_REFS
 from mllab.store.schema import param_value
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _core(engine: Engine, refs: Sequence[int], names: Sequence[str]) -> pl.DataF
     table = engine.arrow(
         f"""SELECT r.ref, {chosen} FROM (SELECT unnest(?::BIGINT[]) AS ref,
             generate_subscripts(?::BIGINT[], 1) AS place)
-        JOIN r_runs r USING (ref) ORDER BY place""",  # noqa: S608  # fixed column names
+        JOIN ({engine.rows_sql("runs", refs)}) r USING (ref) ORDER BY place""",  # noqa: S608  # fixed column names
         [list(refs), list(refs)],
     )
     frame = pl.from_arrow(table)
@@ -71,17 +72,13 @@ def _rows(
     engine: Engine, table: str, columns: str, places: dict[int, int], keys: Sequence[str] | None
 ) -> Iterator[tuple[str, NDArray[np.intp], pl.DataFrame]]:
     """Yield (key, places of its runs in the frame, its rows) for each key in use."""
-    few = len(places) <= 1000
-    conditions = ["list_contains(?::BIGINT[], ref)"] if few else []
-    params: list[Any] = [list(places)] if few else []
-    if keys is not None:
-        # As constants the keys choose row groups; a list to look in would read them all.
-        conditions.append(f"key IN ({', '.join('?' * len(keys))})")
-        params += keys
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    source = f"({engine.rows_sql(table, list(places))})" if len(places) <= MANY_REFS else f"r_{table}"
+    params = list(keys or ())
+    # As constants the keys choose row groups; a list to look in would read them all.
+    where = "" if keys is None else f"WHERE key IN ({', '.join('?' * len(params))})"
     # In polars from here on: pyarrow's conversions would import pandas, where it is installed, which takes 0.15 s.
     rows = pl.from_arrow(
-        engine.arrow(f"SELECT key, ref, {columns} FROM r_{table} {where} ORDER BY key", params)  # noqa: S608
+        engine.arrow(f"SELECT key, ref, {columns} FROM {source} {where} ORDER BY key", params)  # noqa: S608
     )
     assert isinstance(rows, pl.DataFrame)
     if not rows.height or not places:
