@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +57,9 @@ def _victim(context: Context, name: str) -> tuple[int, int]:
             victim.send_signal(signal.SIGKILL)
     acknowledged = _returned(counter)
     time.sleep(GRACE_S)
-    return acknowledged, int(worker(folder, "count", name, folder)["calls"])
+    found = int(worker(folder, "count", name, folder)["calls"])
+    shutil.rmtree(folder)
+    return acknowledged, found
 
 
 def _returned(counter: str) -> int:
