@@ -12,7 +12,7 @@ from mllab.store.points import Summary
 from mllab.store.run_state import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 TIME = pa.timestamp("us", tz="UTC")
 _TEXT, _I64, _I32, _F64, _BOOL = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
@@ -182,10 +182,3 @@ def write_options(name: str) -> dict[str, Any]:
     # Runs share most values of a param: a dictionary takes a third off the table, and off reading one key of it.
     few = ["number", "text"] if name == "params" else []
     return options | {"use_dictionary": text + few, "column_encoding": {"ref": "DELTA_BINARY_PACKED"}}
-
-
-def iter_schemas() -> Iterator[tuple[str, pa.Schema]]:
-    """Yield every table's name and schema."""
-    yield from RUN_TABLES.items()
-    yield "points", POINTS
-    yield "logs", LOGS
