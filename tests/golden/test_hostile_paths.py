@@ -144,15 +144,3 @@ def test_a_folder_that_links_out_of_itself_is_stored_without_the_link(lab: Lab, 
         with pytest.raises(UnsafePathError, match="not a regular file"):
             run.log_artifact("/dev/zero")
     assert lab.engine.rows("SELECT path FROM artifacts") == [("file",)]
-
-
-def test_a_stored_content_never_overwrites_a_file(lab: Lab, tmp_path: Path) -> None:
-    blob = lab.store.blobs.put_bytes(b"stored")
-    mine = tmp_path / "mine"
-    mine.write_bytes(b"mine")
-    (tmp_path / "link").symlink_to(mine)
-    for target in (mine, tmp_path / "link"):
-        with pytest.raises(mllab.errors.MllabError):
-            lab.store.blobs.copy_to(blob.sha256, str(target))
-    assert mine.read_bytes() == b"mine"
-    assert sorted(os.listdir(tmp_path)) == ["lab", "link", "mine"]

@@ -86,7 +86,7 @@ class Blobs:
                     self._disk.unlink(temporary)
 
     def open(self, digest: str) -> BinaryIO:
-        """Open a blob for reading, unverified; use :meth:`read` or :meth:`copy_to` to verify."""
+        """Open a blob for reading, unverified; :meth:`read` and :meth:`chunks` verify."""
         try:
             return open(self._layout.blob(digest), "rb")
         except FileNotFoundError:
@@ -110,16 +110,3 @@ class Blobs:
     def read(self, digest: str) -> bytes:
         """Return a blob's verified content."""
         return b"".join(self.chunks(digest))
-
-    def copy_to(self, digest: str, path: str) -> None:
-        """Write a blob's verified content to a new file; an existing file is never overwritten."""
-        temporary = f"{path}.{os.getpid()}.tmp"
-        with translate_os_errors(path):
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-            try:
-                with open(temporary, "xb") as file:
-                    file.writelines(self.chunks(digest))
-                os.link(temporary, path)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary)

@@ -114,18 +114,21 @@ class Run:
     # -- what describes a run ------------------------------------------------------------------------------
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Record params: nested mappings become dotted keys, and numbers, booleans and text keep their type."""
+        """Record params: nested mappings become dotted keys, and numbers, booleans and text keep their type.
+
+        A secret among them, known by its name, its shape or the environment, is recorded as ``[redacted]``.
+        """
         with self._reporting():
-            self.writer.event("params", {"values": flatten(params)})
+            self.writer.event("params", {"values": _redacted(flatten(params))})
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
-        """Set tags; a value of None removes one."""
+        """Set tags; a value of None removes one. Secrets are redacted, as in params."""
         with self._reporting():
             values = {
                 check_key(key, "tag"): None if value is None else clean_text(str(as_json(value)))
                 for key, value in dict(tags).items()
             }
-            self.writer.event("tags", {"values": values})
+            self.writer.event("tags", {"values": _redacted(values)})
 
     def set_note(self, text: str) -> None:
         """Set the run's note, in Markdown; it replaces the one before."""
@@ -330,10 +333,16 @@ def _attach(root: str, run_id: str, attempt: int, labels: tuple[str, str], setti
     return Run(store, writer, name=name, experiment=experiment, settings=settings, is_owner=False)
 
 
+def _redacted(values: dict[str, Any]) -> dict[str, Any]:
+    from mllab.security.redaction import redact_mapping  # its patterns take longer to compile than a run to start
+
+    return redact_mapping(values)
+
+
 def _describe_error(error: BaseException) -> dict[str, str]:
-    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     from mllab.security.redaction import redact_text
 
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return {
         "type": type(error).__name__,
         "message": redact_text(clean_text(str(error)))[:4096],
