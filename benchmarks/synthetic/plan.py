@@ -20,8 +20,8 @@ SHORTEST_LONG = 50
 STATUSES = ("finished", "failed", "killed", "lost")
 STATUS_SHARES = (0.92, 0.04, 0.02, 0.02)
 FIRST_START_US = 1_735_689_600_000_000  # 2025-01-01
-# Sizes that sealing in batches and merging eight at a time leave behind.
-FOLD_SIZES = (16_000, 2_000, 250, 32)
+# Sizes that sealing 32 runs at a time leaves behind: a fold is merged once the smaller ones hold as much together.
+FOLD_SIZES = tuple(32 << power for power in reversed(range(13)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,3 +168,57 @@ def test_a_limit_is_the_smaller_of_the_filters_and_the_callers(filled: Lab) -> N
     for text, limit, count in (("", 2, 2), ("limit 1", 2, 1), ("limit 2", 1, 1), ("limit 2", None, 2), ("", 0, 0)):
         frame = mllab.runs(f"order by loss desc {text}", limit=limit, include_archived=True, lab=filled)
         assert frame["name"].to_list() == names[:count]
+
+
+@pytest.fixture
+def outdated(filled: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A lab whose next snapshot is an old one: its parts are merged and swept since."""
+    filled.store.seal()
+    filled.engine.refresh()
+    old = filled.store.snapshot()
+    filled.store.compact(full=True)
+    filled.store.sweep(grace_s=0)
+    assert not set(old.manifest.all_parts()) & set(filled.store.snapshot().manifest.all_parts())
+    fresh, handed_out = filled.store.snapshot, iter([old])
+    monkeypatch.setattr(filled.store, "snapshot", lambda: next(handed_out, None) or fresh())
+    return filled
+
+
+def test_a_frame_of_runs_whose_parts_are_swept_is_read_again(outdated: Lab) -> None:
+    assert sorted(mllab.runs(include_archived=True, lab=outdated)["name"]) == ["alpha", "beta", "gamma"]
+
+
+def test_curves_whose_parts_are_swept_are_read_again(outdated: Lab) -> None:
+    assert mllab.metrics("order by name", "loss", lab=outdated).height == 9
+
+
+def test_a_state_whose_parts_are_swept_is_read_again(outdated: Lab) -> None:
+    run_id = Lab(outdated.root).engine.resolve("alpha")
+    state = outdated.store.run_state(run_id)
+    assert state is not None
+    assert state.name == "alpha"
+
+
+def test_rows_of_open_runs_do_not_mix_when_runs_come_in_between(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mllab.query import select as module
+
+    def begin(run_id: str, name: str) -> None:
+        writer = lab.store.writer(run_id)
+        writer.event("start", {"experiment": "e", "name": name})
+        writer.points({"loss": float(len(name))}, 0)
+        writer.close()
+
+    begin("01m85000000000000000000005", "later")
+    plain = module.select
+
+    def select_then_begin(*args: object, **options: object) -> object:
+        chosen = plain(*args, **options)  # type: ignore[arg-type]
+        if not begun:
+            begun.append(True)
+            begin("01m85000000000000000000001", "earlier")  # it takes the first number of the other
+        return chosen
+
+    begun: list[bool] = []
+    monkeypatch.setattr("mllab.query.api.select", select_then_begin)
+    frame = mllab.runs(lab=lab, columns=["name", "metrics.loss"])
+    assert frame.rows() == [("later", 5.0)]

@@ -10,7 +10,7 @@ import polars as pl
 from mllab.errors import UsageError
 from mllab.ids import is_run_id
 from mllab.lab import Lab
-from mllab.query.curves import curves
+from mllab.query.curves import Curve, curves
 from mllab.query.sandbox import Sandbox
 from mllab.query.select import select
 from mllab.query.wide import CORE_COLUMNS, wide_frame
@@ -54,8 +54,13 @@ def runs(
         >>> frame = mllab.runs("loss < 0.5 order by loss", lab=getfixture("lab"))
     """
     engine = Lab.find(lab).engine
-    chosen = select(engine, filter, include_archived=include_archived, limit=limit, with_total=False)
-    return wide_frame(engine, chosen.refs, columns)
+
+    def read() -> pl.DataFrame:
+        chosen = select(engine, filter, include_archived=include_archived, limit=limit, with_total=False)
+        return wide_frame(engine, chosen.refs, columns)
+
+    # Of one state of the store: an open run has another number in the next.
+    return engine.consistently(read)
 
 
 def metrics(
@@ -86,9 +91,14 @@ def metrics(
     if attempts not in ("newest", "all"):
         raise UsageError(f"attempts is {attempts!r}.", "Choose newest or all.")
     engine = Lab.find(lab).engine
-    refs = _refs(engine, runs)
     wanted = [keys] if isinstance(keys, str) else keys
-    found = list(curves(engine, list(refs), wanted, max_points=max_points, newest=attempts == "newest", steps=steps))
+
+    def read() -> tuple[dict[int, str], list[Curve]]:
+        refs = _refs(engine, runs)
+        newest = attempts == "newest"
+        return refs, list(curves(engine, list(refs), wanted, max_points=max_points, newest=newest, steps=steps))
+
+    refs, found = engine.consistently(read)
     lengths = [len(curve.step) for curve in found]
 
     def column(name: str, dtype: Any) -> pl.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
@@ -15,11 +15,13 @@ from mllab.query import relations
 from mllab.query.tables import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mllab.store.manifest import Part
     from mllab.store.snapshot import Snapshot
     from mllab.store.store import Store
+
+T = TypeVar("T")
 
 # No extension is ever fetched or loaded: the wheel has what is needed, and a lab works offline.
 _SETTINGS = {
@@ -60,6 +62,25 @@ class Engine:
         finally:
             self._local.held = before
 
+    def consistently(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` finds in one state of the store, or in a newer one if its parts are swept meanwhile.
+
+        Like a steady block; inside one, the block's own state holds.
+
+        Raises:
+            StoreCorrupt: a part of the newest state is damaged or missing.
+        """
+        if getattr(self._local, "held", None) is not None:
+            return work()
+        while True:
+            with self.steady() as snapshot:
+                try:
+                    return work()
+                except StoreCorrupt:
+                    with self._lock:
+                        if self.store.snapshot().manifest.number == snapshot.manifest.number:
+                            raise
+
     def refresh(self) -> Snapshot:
         """Take a new snapshot; this thread's tables show it from here on, or from the end of a steady block."""
         return self._refreshed().snapshot
@@ -81,14 +102,22 @@ class Engine:
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run internal SQL over a fresh snapshot and return its rows."""
-        with translated():
-            found: list[tuple[Any, ...]] = self._relation(sql, params).fetchall()
-        return found
+
+        def fetch() -> list[tuple[Any, ...]]:
+            with translated():
+                found: list[tuple[Any, ...]] = self._relation(sql, params).fetchall()
+            return found
+
+        return self.consistently(fetch)
 
     def arrow(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run internal SQL over a fresh snapshot and return a pyarrow Table."""
-        with translated():
-            return self._relation(sql, params).to_arrow_table()
+
+        def fetch() -> Any:
+            with translated():
+                return self._relation(sql, params).to_arrow_table()
+
+        return self.consistently(fetch)
 
     def _relation(self, sql: str, params: Sequence[Any]) -> duckdb.DuckDBPyRelation:
         tables = self._refreshed()

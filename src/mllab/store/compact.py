@@ -48,7 +48,7 @@ def compact(layout: Layout, disk: Disk, *, full: bool = False, wait: bool = Fals
 
 def _step(layout: Layout, disk: Disk, manifest: Manifest, *, full: bool) -> Manifest | None:
     """Return a manifest with one merge of each kind done, or None when there is nothing to merge."""
-    folds = _crowd([(fold.runs, fold) for fold in manifest.folds], MAX_FOLD_RUNS, full=full)
+    folds = _small_folds(manifest.folds, full=full)
     folds = folds or [fold for fold in manifest.folds if len(fold.masked) * 4 > fold.runs]
     points = _crowd([(part.rows, part) for part in manifest.points], MAX_PART_ROWS, full=full)
     logs = _crowd([(part.rows, part) for part in manifest.logs], MAX_PART_ROWS, full=full)
@@ -59,6 +59,20 @@ def _step(layout: Layout, disk: Disk, manifest: Manifest, *, full: bool) -> Mani
         points=_merged_parts(layout, disk, "points", manifest.points, points),
         logs=_merged_parts(layout, disk, "logs", manifest.logs, logs),
     )
+
+
+def _small_folds(folds: tuple[Fold, ...], *, full: bool) -> list[Fold]:
+    """Return the small folds that together hold as many runs as the next larger one, with that one.
+
+    Every filter reads each fold once for each of its keys, so few folds matter more than few rewrites: sizes that
+    at least double leave log2(n) folds, and each row is rewritten about as often.
+    """
+    ordered = sorted(folds, key=lambda fold: fold.runs, reverse=True)
+    for place, fold in enumerate(ordered[:-1]):
+        smaller = sum(other.runs for other in ordered[place + 1 :])
+        if (full or smaller >= fold.runs) and fold.runs + smaller <= MAX_FOLD_RUNS:
+            return ordered[place:]
+    return []
 
 
 def _crowd(sized: list[tuple[int, T]], limit: int, *, full: bool) -> list[T]:

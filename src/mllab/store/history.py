@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mllab.store.snapshot import Snapshot
     from mllab.store.store import Store
 
 
 def run_points(store: Store, run_id: str) -> PointColumns:
     """Return every point of a run, all attempts, in stored order."""
-    state = store.run_state(run_id)
-    snapshot = store.snapshot()
+    return store.consistently(lambda snapshot: _points_in(store, snapshot, run_id))
+
+
+def _points_in(store: Store, snapshot: Snapshot, run_id: str) -> PointColumns:
+    state = store.state_in(snapshot, run_id)
     chunks = [chunk for tail in snapshot.tails if tail.state.run_id == run_id for chunk in tail.points]
     if state is not None:
         for part in snapshot.manifest.points:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
-from mllab.errors import EnvironmentFault
+from mllab.errors import EnvironmentFault, StoreCorrupt
 from mllab.store.blobs import Blobs
 from mllab.store.fs import Disk
 from mllab.store.layout import Layout
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mllab.store.seal import SealReport
     from mllab.store.snapshot import Snapshot, SnapshotReader
     from mllab.store.trash import TrashedBlob
+
+T = TypeVar("T")
 
 # Sealing pays once this much is waiting; below it, reading the segments is as fast.
 SEAL_RUNS = 32
@@ -78,13 +80,30 @@ class Store:
 
     def run_state(self, run_id: str) -> Optional[RunState]:
         """Return one run's present state, or None when the store does not know it."""
-        snapshot = self.snapshot()
+        return self.consistently(lambda snapshot: self.state_in(snapshot, run_id))
+
+    def state_in(self, snapshot: Snapshot, run_id: str) -> Optional[RunState]:
+        """Return one run's state in a snapshot, or None when it is not there."""
         for tail in snapshot.tails:
             if tail.state.run_id == run_id:
                 return tail.state
         from mllab.store.parts import load_states
 
         return load_states(self.layout, snapshot.manifest, [run_id]).get(run_id)
+
+    def consistently(self, read: Callable[[Snapshot], T]) -> T:
+        """Return what ``read`` makes of a snapshot, of a newer one where parts it wanted were swept meanwhile.
+
+        Raises:
+            StoreCorrupt: a part of the newest snapshot is damaged or missing.
+        """
+        while True:
+            snapshot = self.snapshot()
+            try:
+                return read(snapshot)
+            except StoreCorrupt:
+                if self.snapshot().manifest.number == snapshot.manifest.number:
+                    raise
 
     def seal(self, *, wait: bool = False) -> SealReport:
         """Seal the records of dead segments into parts."""
