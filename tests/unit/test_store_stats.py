@@ -2,57 +2,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
+from tests.support.whole_store import add_run
 
-from mllab.ids import new_id
-from mllab.store.catalog import PIN, Change
 from mllab.store.manifest import load_newest
 from mllab.store.store import Store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.create(str(tmp_path / "store"))
-
-
-def add_run(store: Store, name: str = "r", *, points: int = 5, seal: bool = True) -> str:
-    run_id = new_id()
-    writer = store.writer(run_id)
-    writer.event("start", {"experiment": "e", "name": name})
-    writer.event("params", {"values": {"lr": 0.1, "n": 3}})
-    writer.event("tags", {"values": {"t": "v"}})
-    for step in range(10, 10 + points):
-        writer.points({"loss": 1.0 / step, "größe": float("nan")}, step)
-    data = f"content of {name}".encode()
-    blob = store.blobs.put_bytes(data)
-    writer.event("artifact", {"path": "a.txt", "sha256": blob.sha256, "size": blob.size, "kind": "file"})
-    writer.event("dataset", {"name": "d", "digest": "sha256:" + "0" * 64})
-    writer.event("out", {"s": "stdout", "x": "hello"})
-    writer.event("finish", {"status": "finished"})
-    writer.close()
-    if seal:
-        store.seal()
-    return run_id
-
-
-@pytest.fixture
-def full(store: Store) -> Store:
-    """Return a store that has some of everything and is whole."""
-    for name in ("one", "two", "three"):
-        add_run(store, name, seal=False)
-    store.seal()
-    store.edit(add_run(store, "four"), 1, [("delete", {"value": True})])
-    store.seal()
-    add_run(store, "open", seal=False)
-    for number in range(3):
-        store.catalog.commit([Change.set(PIN, "a" * 64, number)], actor="ada")
-    store.gc(apply=True)
-    report = store.verify()
-    assert report.problems == ()
-    return store
+    pass
 
 
 def test_stats_of_an_empty_store(store: Store) -> None:
