@@ -5,7 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tests.support.collected_store import NOW, add_run, delete, is_there, pinned, put, run_ids, sweep, tree
@@ -18,9 +18,6 @@ from mllab.store.gc import Mark, gc
 from mllab.store.lease import lease
 from mllab.store.manifest import load_newest
 from mllab.store.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 # No waiting but for the pass in between: a test needs no clock.
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tests.support.collected_store import NOW, add_run, delete, is_there, run_ids, sweep, tree
@@ -11,9 +11,6 @@ from mllab.ids import new_id
 from mllab.store.catalog import PIN, Change
 from mllab.store.manifest import load_newest
 from mllab.store.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 # No waiting but for the pass in between: a test needs no clock.
 

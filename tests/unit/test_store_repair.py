@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.whole_store import a_blob, flip, manifest_path, only, part_of, tree
@@ -10,9 +9,6 @@ from mllab.errors import StoreBusy
 from mllab.store.lease import lease
 from mllab.store.manifest import load_newest
 from mllab.store.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_a_damaged_newest_manifest_is_set_aside(full: Store) -> None:

@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 
 from tests.support.whole_store import add_run
 
 from mllab.store.manifest import load_newest
 from mllab.store.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_stats_of_an_empty_store(store: Store) -> None:
