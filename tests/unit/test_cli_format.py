@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mllab.cli import edit, output, screen, wording
+from mllab import wording
+from mllab.cli import edit, output, screen
 from mllab.cli.output import binary_output, guarded
 from mllab.cli.runs_list import split_columns
 from mllab.cli.screen import ASCII, UNICODE, Screen, can_show_unicode, json_lines, json_text

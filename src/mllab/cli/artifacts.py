@@ -13,9 +13,9 @@ from mllab.cli.completion_values import complete_run
 from mllab.cli.invocation import Invocation, LabCommand, LazyGroup, pass_invocation
 from mllab.cli.output import binary_output
 from mllab.cli.screen import is_tty, note, print_json
-from mllab.cli.wording import plural, size
 from mllab.errors import NotFoundError, UnsafePathError, UsageError
 from mllab.security.terminal import block, line
+from mllab.wording import plural, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -280,7 +280,7 @@ def lease_check(path: str) -> Check:
 
 def space_check(root: str) -> Check:
     """Check how much room there is."""
-    from mllab.cli.wording import size
+    from mllab.wording import size
 
     usage = shutil.disk_usage(root)
     found = f"{size(usage.free)} free of {size(usage.total)}"
@@ -291,9 +291,9 @@ def space_check(root: str) -> Check:
 
 def run_checks(store: Store) -> Iterator[Check]:
     """Check the runs: how many, which are live, lost or damaged, and what waits to be sealed."""
-    from mllab.cli.wording import plural, size
     from mllab.query.engine import Engine
     from mllab.query.views import lab_counts
+    from mllab.wording import plural, size
 
     try:
         counts = lab_counts(Engine(store))

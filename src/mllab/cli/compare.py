@@ -10,8 +10,8 @@ from mllab.cli.completion_values import complete_run
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.screen import STATUS_STYLES, note, print_json
 from mllab.cli.table import Cell, Column, print_table
-from mllab.cli.wording import duration, number, param, plural
 from mllab.ids import short_id
+from mllab.wording import duration, number, param, plural
 
 if TYPE_CHECKING:
     from mllab.cli.screen import Screen

@@ -169,8 +169,8 @@ def _as_json(study: Study, lab: Lab, folder: str, *, reused: bool) -> dict[str, 
 
 def _print_summary(invocation: Invocation, study: Study, lab: Lab, folder: str) -> None:
     from mllab.cli.table import Column, print_table
-    from mllab.cli.wording import duration
     from mllab.security.terminal import line
+    from mllab.wording import duration
 
     screen = invocation.screen
     quick = " (quick: sampled flights, no real result)" if study.plan == "quick" else ""
@@ -199,7 +199,7 @@ def _print_summary(invocation: Invocation, study: Study, lab: Lab, folder: str) 
 
 def _table_row(row: ModelRow, *, is_best: bool) -> list[Any]:
     from mllab.cli.table import Cell
-    from mllab.cli.wording import duration
+    from mllab.wording import duration
 
     texts = [
         "*" if is_best else "",

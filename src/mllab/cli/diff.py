@@ -10,9 +10,9 @@ from mllab.cli.completion_values import complete_run
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.screen import print_json
 from mllab.cli.table import Cell, Column, print_table
-from mllab.cli.wording import number, param
 from mllab.ids import short_id
 from mllab.security.terminal import line
+from mllab.wording import number, param
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ from mllab.cli.failures import can_ask, confirmed
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.screen import note as remark
 from mllab.cli.screen import print_json
-from mllab.cli.wording import plural
 from mllab.errors import EnvironmentFault, UsageError
 from mllab.security.terminal import block, line
+from mllab.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

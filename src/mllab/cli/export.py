@@ -13,8 +13,8 @@ from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.output import binary_output, guarded
 from mllab.cli.runs_list import row_as_json, split_columns, table_columns
 from mllab.cli.screen import UNICODE, Screen, json_lines, json_text, note
-from mllab.cli.wording import plural
 from mllab.errors import UsageError
+from mllab.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,7 +174,7 @@ def _markdown(page: Any) -> str:
 
 def _dated(term: Term, value: Any) -> str | None:
     """Return a time as a date: in a file `2h ago` soon says nothing."""
-    from mllab.cli.wording import local_time
+    from mllab.wording import local_time
 
     return local_time(value) if term.kind == "run" and term.key in ("started", "ended") else None
 

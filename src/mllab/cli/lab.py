@@ -83,8 +83,8 @@ def _as_json(invocation: Invocation, counts: LabCounts) -> dict[str, Any]:
 def _print(invocation: Invocation, screen: Screen, counts: LabCounts) -> None:
     from mllab.cli.screen import STATUS_STYLES
     from mllab.cli.table import print_pairs
-    from mllab.cli.wording import ago, plural
     from mllab.security.terminal import line
+    from mllab.wording import ago, plural
 
     lab = invocation.lab
     origins = {"argument": "--lab", "mllab.toml": "the nearest mllab.toml", "user default": "your default lab"}

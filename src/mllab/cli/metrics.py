@@ -13,8 +13,8 @@ from mllab.cli.output import binary_output, guarded
 from mllab.cli.runs_list import split_columns
 from mllab.cli.screen import note, print_json
 from mllab.cli.table import Column, print_table
-from mllab.cli.wording import number, plural, sparkline
 from mllab.ids import short_id
+from mllab.wording import number, plural, sparkline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,7 +216,7 @@ def _write_lines(tables: Iterator[Any], stream: IO[bytes]) -> int:
     import pyarrow as pa
 
     from mllab.cli.screen import json_text
-    from mllab.cli.wording import iso_time
+    from mllab.wording import iso_time
 
     count = 0
     for table in tables:

@@ -12,8 +12,8 @@ from mllab.cli.completion_values import complete_filter
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.screen import STATUS_STYLES, is_tty, json_lines, json_text, note
 from mllab.cli.table import Cell, Column, print_table
-from mllab.cli.wording import ago, duration, iso_time, number, param, plural
 from mllab.ids import short_id
+from mllab.wording import ago, duration, iso_time, number, param, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ from mllab.cli.completion_values import complete_run
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.screen import STATUS_STYLES, print_json
 from mllab.cli.table import Cell, Column, print_pairs, print_table, wrap
-from mllab.cli.wording import ago, duration, local_time, number, param, plural, size, sparkline
 from mllab.ids import short_id
 from mllab.security.terminal import block, line
+from mllab.wording import ago, duration, local_time, number, param, plural, size, sparkline
 
 if TYPE_CHECKING:
     from mllab.cli.screen import Screen
@@ -270,7 +270,7 @@ def detail_as_json(detail: RunDetail) -> dict[str, Any]:
     from dataclasses import asdict
 
     from mllab.cli.runs_list import run_as_json
-    from mllab.cli.wording import iso_time
+    from mllab.wording import iso_time
 
     def timed(item: Any) -> dict[str, Any]:
         fields = asdict(item)

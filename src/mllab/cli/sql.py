@@ -12,8 +12,8 @@ from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.output import binary_output, guarded
 from mllab.cli.screen import note
 from mllab.cli.table import Column, print_table
-from mllab.cli.wording import number
 from mllab.errors import UsageError
+from mllab.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

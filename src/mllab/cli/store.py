@@ -9,9 +9,9 @@ import click
 from mllab.cli.invocation import Invocation, LabCommand, LazyGroup, pass_invocation
 from mllab.cli.screen import note, print_json
 from mllab.cli.table import Column, print_pairs, print_table
-from mllab.cli.wording import plural, size
 from mllab.errors import NotFoundError
 from mllab.security.terminal import line
+from mllab.wording import plural, size
 
 if TYPE_CHECKING:
     from mllab.store.findings import Problem, VerifyReport

@@ -12,8 +12,8 @@ import click
 from mllab.cli.completion_values import complete_run
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.screen import is_tty, json_text, note
-from mllab.cli.wording import iso_time
 from mllab.security.terminal import block, fit, line
+from mllab.wording import iso_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Numbers, times and sizes in words, short enough for a table. No click: the TUI says the same."""
+"""Numbers, times and sizes in words, short enough for a table: every front end says the same."""
 
 from __future__ import annotations
 
