@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 from tests.support.whole_store import add_run
 
 from mllab.store.manifest import load_newest
