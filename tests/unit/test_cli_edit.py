@@ -11,8 +11,8 @@ import pytest
 
 import mllab
 from mllab.cli import failures
-from mllab.cli.edit import kept_days, parse_tag
 from mllab.cli.main import root
+from mllab.edits import kept_days, parse_tag
 from mllab.errors import MllabError
 from mllab.query.run_detail import run_detail
 

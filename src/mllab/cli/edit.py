@@ -13,6 +13,7 @@ from mllab.cli.failures import can_ask, confirmed
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.screen import note as remark
 from mllab.cli.screen import print_json
+from mllab.edits import checked_name, kept_days, parse_tag, storable
 from mllab.errors import EnvironmentFault, UsageError
 from mllab.security.terminal import block, line
 from mllab.wording import plural
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from mllab.query.views import RunRow
 
-MAX_NAME = 250
 _RUN = click.argument("run", shell_complete=complete_run)
 _RUNS = click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
 
@@ -68,7 +68,7 @@ def note(invocation: Invocation, run: str, text: str | None, *, in_editor: bool)
         elif row.note:
             invocation.screen.print(block(row.note).rstrip("\n"))
         return
-    text = _storable(text).rstrip()
+    text = storable(text).rstrip()
     if text != (row.note or ""):
         _edit(invocation, row, [("note", {"text": text or None})])
     _report(invocation, [row], {"note": text or None}, "Noted on" if text else "Removed the note of")
@@ -112,11 +112,6 @@ def edited(text: str) -> str:
             return file.read()
 
 
-def _storable(text: str) -> str:
-    """Replace what an undecodable argument left behind: the store holds valid Unicode."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 @click.command("tag", cls=LabCommand)
 @_RUN
 @click.argument("changes", metavar="[KEY=VALUE | KEY-]...", nargs=-1)
@@ -140,31 +135,13 @@ def tag(invocation: Invocation, run: str, changes: tuple[str, ...]) -> None:
         print_pairs(invocation.screen, list(tags.items()))
 
 
-def parse_tag(text: str) -> tuple[str, str | None]:
-    """Return the key and value of ``key=value``, or the key and None of ``key-``.
-
-    >>> parse_tag("team=core"), parse_tag("old-")
-    (('team', 'core'), ('old', None))
-    """
-    from mllab.store.values import check_key
-
-    key, equals, value = _storable(text).partition("=")
-    if equals:
-        return check_key(key, "tag"), value
-    if text.endswith("-") and len(text) > 1:
-        return check_key(key[:-1], "tag"), None
-    raise UsageError(f"{text!r} is no change of a tag.", "Write KEY=VALUE to set one, KEY- to remove one.")
-
-
 @click.command("rename", cls=LabCommand)
 @_RUN
 @click.argument("name")
 @pass_invocation
 def rename(invocation: Invocation, run: str, name: str) -> None:
     """Give RUN another NAME; its id stays."""
-    name = _storable(name).strip()
-    if not name or len(name) > MAX_NAME:
-        raise UsageError(f"A name has 1 to {MAX_NAME} characters.", "Give it a few words.")
+    name = checked_name(name)
     row = find_rows(invocation, [run])[0]
     _edit(invocation, row, [("rename", {"name": name})])
     if invocation.as_json:
@@ -222,13 +199,6 @@ def delete(invocation: Invocation, runs: tuple[str, ...], *, yes: bool) -> None:
     if not invocation.as_json:
         ids = " ".join(row.run_id for row in rows[:3]) + (" ..." if len(rows) > 3 else "")
         remark(f"{plural(len(rows), 'run')} can be brought back for {kept_days()} days: mllab runs restore {ids}")
-
-
-def kept_days() -> int:
-    """Return for how many days a deleted run is kept at least."""
-    from mllab.store.gc import DAY_S, Periods
-
-    return round(Periods().restore_s / DAY_S)
 
 
 @click.command("restore", cls=LabCommand)
