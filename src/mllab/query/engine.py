@@ -125,13 +125,18 @@ class Engine:
         relation: duckdb.DuckDBPyRelation = self._local.cursor.sql(sql, params=list(params) or None)
         return relation
 
-    def points_sql(self, refs: Sequence[int], *, newest: bool = True) -> str:
-        """Return a SELECT of the points of some runs that opens only the parts that can hold them."""
+    def points_sql(
+        self, refs: Sequence[int], *, newest: bool = True, parts: Sequence[Part] | None = None, tail: bool = True
+    ) -> str:
+        """Return a SELECT of the points of some runs that opens only the parts that can hold them.
+
+        With ``parts`` only from these, and without ``tail`` nothing that is not sealed.
+        """
         tables = self._refreshed()
         wanted = sorted(set(refs))
         if not wanted:
             return "SELECT * FROM r_points WHERE FALSE"
-        sql = tables.points_of(wanted)
+        sql = tables.points_of(wanted, parts, tail=tail)
         if not newest:
             return sql
         with translated():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from mllab.store.layout import Layout
+    from mllab.store.manifest import Part
     from mllab.store.snapshot import Snapshot
 
 MANY_REFS = 1000
@@ -71,11 +72,15 @@ class Tables:
             self._resumed = frozenset((*(int(row[0]) for row in rows), *open_refs))
         return self._resumed
 
-    def points_of(self, refs: Sequence[int]) -> str:
-        """Return a SELECT of the points of some runs, ascending, from the parts alone that can hold them."""
-        parts = [part for part in self.snapshot.manifest.points if relations.in_range(refs, part)]
+    def points_of(self, refs: Sequence[int], parts: Sequence[Part] | None = None, *, tail: bool = True) -> str:
+        """Return a SELECT of the points of some runs, ascending, from the parts alone that can hold them.
+
+        With ``parts`` only from these, and without ``tail`` nothing that is not sealed.
+        """
+        among = self.snapshot.manifest.points if parts is None else parts
+        parts = [part for part in among if relations.in_range(refs, part)]
         chosen = set(refs)
-        has_tail = any(tail.points and tail.state.ref in chosen for tail in self.snapshot.tails)
+        has_tail = tail and any(tail.points and tail.state.ref in chosen for tail in self.snapshot.tails)
         source = relations.point_table(self._layout, parts, "points", has_tail=has_tail)
         return f"SELECT * FROM ({source}) WHERE ref IN ({', '.join(map(str, refs))})"  # noqa: S608  # integers
 
