@@ -97,6 +97,10 @@ class History:
         if self._at >= 0 and _is_same(self._places[self._at], place):
             self._places[self._at] = place
 
+    def newest(self, screen: str) -> Mapping[str, str]:
+        """Return how a screen looked when it was last shown."""
+        return next((place.state for place in reversed(self._places) if place.screen == screen), {})
+
     def walk(self, places: int) -> Place | None:
         """Return the place so many further, which becomes the present one; None when there is none."""
         return self._jump(self._at + places)
