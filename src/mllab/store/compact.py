@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from mllab.errors import StoreBusy
+from mllab.errors import StoreBusy, StoreCorrupt
+from mllab.store.coarse import may_have_long_curves, open_coarse, write_coarse
 from mllab.store.fs import translate_os_errors
 from mllab.store.lease import lease
 from mllab.store.manifest import commit, load_newest
-from mllab.store.parts import merge_folds, merge_tables
+from mllab.store.parts import merge_folds, merge_tables, read_part
 
 if TYPE_CHECKING:
     from mllab.store.fs import Disk
@@ -24,7 +25,7 @@ MAX_PART_ROWS = 8_000_000
 
 
 def compact(layout: Layout, disk: Disk, *, full: bool = False, wait: bool = False) -> bool:
-    """Merge small parts and drop void rows; return whether anything changed.
+    """Merge small parts, drop void rows and write the coarse copies that lack; return whether the tables changed.
 
     Args:
         layout: the store's layout.
@@ -43,7 +44,20 @@ def compact(layout: Layout, disk: Disk, *, full: bool = False, wait: bool = Fals
             disk.point("after_manifest")
             changed = True
             full = False
+        _write_missing_copies(layout)
     return changed
+
+
+def _write_missing_copies(layout: Layout) -> None:
+    """Write the coarse copies that parts lack: of an older store, or where the cache was removed or the disk full."""
+    for part in load_newest(layout).points:
+        if may_have_long_curves(part) and open_coarse(layout, part) is None:
+            try:
+                table = read_part(layout, part, read_dictionary=["key"])
+            except StoreCorrupt:
+                continue  # verify names it
+            if not write_coarse(layout, part, table):
+                return
 
 
 def _step(layout: Layout, disk: Disk, manifest: Manifest, *, full: bool) -> Manifest | None:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mllab.errors import StoreCorrupt
+from mllab.store.coarse import write_coarse
 from mllab.store.fs import SEALED_MODE, translate_os_errors
 from mllab.store.manifest import Fold, Part
 from mllab.store.schema import (
@@ -68,6 +69,8 @@ def write_part(layout: Layout, disk: Disk, name: str, table: pa.Table) -> Part:
             with contextlib.suppress(OSError):
                 disk.unlink(temporary)
             raise
+    if name == "points":
+        write_coarse(layout, part, table)
     return part
 
 

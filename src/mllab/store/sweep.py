@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mllab.errors import StoreCorrupt
+from mllab.store.coarse import sweep_coarse
 from mllab.store.fs import translate_os_errors
 from mllab.store.layout import regular_file_size
 from mllab.store.lease import lease
@@ -87,7 +88,7 @@ def _sweep_manifests(layout: Layout, disk: Disk, newest: Manifest, grace_s: floa
 
 
 def _sweep_parts(layout: Layout, disk: Disk, kept: list[Manifest]) -> int:
-    """Remove files in parts/ that no kept manifest names. Only the holder of the lease writes there."""
+    """Remove parts that no kept manifest names, and their copies. Only the holder of the lease writes there."""
     wanted = {part.name for manifest in kept for part in manifest.all_parts()}
     freed = 0
     for name in os.listdir(layout.parts):
@@ -96,4 +97,4 @@ def _sweep_parts(layout: Layout, disk: Disk, kept: list[Manifest]) -> int:
             freed += regular_file_size(path) or 0
             disk.point("before_part_unlink")
             disk.unlink(path)
-    return freed
+    return freed + sweep_coarse(layout, wanted)
