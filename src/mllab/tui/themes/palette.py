@@ -1,9 +1,9 @@
 """Colours: eight for charts that colour-blind people tell apart, and those that say how something stands.
 
-Source of the hues: M. Okabe and K. Ito, "Color Universal Design: How to make figures and presentations that are friendly
-to colorblind people", 2002, revised 2008, https://jfly.uni-koeln.de/color/. On a dark background their blue is lighter
-and their black a light grey; on a light one sky blue, orange, yellow and purple are darker: each line keeps
-3:1 against its background (WCAG 2.2, 1.4.11), each status word 4.5:1 (1.4.3).
+Source of the hues: M. Okabe and K. Ito, "Color Universal Design: How to make figures and presentations that are
+friendly to colorblind people", 2002, revised 2008, https://jfly.uni-koeln.de/color/. On a dark background their blue
+is lighter and their black a light grey; on a light one all but green and blue are darker: each line keeps 3:1 against
+its background (WCAG 2.2, 1.4.11), each status word 4.5:1 (1.4.3).
 """
 
 from __future__ import annotations
