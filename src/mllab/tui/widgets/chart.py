@@ -113,7 +113,12 @@ class Chart(Widget, can_focus=True):
         return self._series
 
     def show(self, series: Sequence[Series]) -> None:
-        """Show these series instead of the ones before; only what looks different is repainted."""
+        """Show these series instead of the ones before; only what looks different is repainted.
+
+        The same objects again cost nothing: a series is never changed in place.
+        """
+        if len(series) == len(self._series) and all(a is b for a, b in zip(series, self._series, strict=True)):
+            return
         self._series = tuple(series)
         self._curves = chart_plot.prepare(self._series, self._view)
         self._redraw()
@@ -307,6 +312,8 @@ class Chart(Widget, can_focus=True):
 
     def _redraw(self) -> None:
         """Draw the plot and repaint what differs."""
+        if not self.is_attached:
+            return
         width, height = self.content_size
         labels = [terminal.width(each.label) + 12 for each in self._series]
         wanted = min(-(-sum(labels) // width), 9) if width else 1
@@ -319,6 +326,8 @@ class Chart(Widget, can_focus=True):
 
     def _recompose_rows(self) -> None:
         """Compose the rows anew, and mark for painting only the cells that differ."""
+        if not self.is_attached:
+            return
         old = self._rows
         if self._plot is None or self._layout is None:
             width = self.content_size.width

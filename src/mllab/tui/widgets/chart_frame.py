@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Row = list[tuple[str, int]]
 _LEAST_LABEL = 4
+_LEAST_NAME = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -96,21 +97,23 @@ def legend(curves: Sequence[Curve], layout: Layout, cursor: float | None) -> lis
     """Return the rows that name the curves, with the value at the cursor or the last one."""
     if not layout.legend_rows:
         return []
+    values = [_value(curve, cursor) for curve in curves]
+    # Long names give way before values do, but not so far that they become alike.
+    fixed = sum(terminal.width(value) + 5 for value in values)
+    room = max(_LEAST_NAME, (layout.width * layout.legend_rows - fixed) // max(len(curves), 1))
     rows: list[Row] = [[]]
     used = 0
-    # Long names give way before values do.
-    room = max(_LEAST_LABEL, layout.width * layout.legend_rows // max(len(curves), 1) - 12)
-    for number, curve in enumerate(curves):
-        value = _value(curve, cursor)
-        label = terminal.fit(terminal.line(curve.series.label), min(room, layout.width - 4))
+    for number, (curve, value) in enumerate(zip(curves, values, strict=True)):
+        label = terminal.fit(terminal.line(curve.series.label), room)
         text = terminal.fit(f" {label} {value}" if label else f" {value}", layout.width - 1)
         width = 1 + terminal.width(text)
         left = len(curves) - number
+        is_last_row = len(rows) == layout.legend_rows
         # Where not all fit, the last row says how many more there are.
-        reserve = len(f"  +{left - 1} more") if left > 1 and len(rows) == layout.legend_rows else 0
+        reserve = len(f"  +{left - 1}") if left > 1 and is_last_row else 0
         if used and used + 2 + width + reserve > layout.width:
-            if len(rows) == layout.legend_rows:
-                rows[-1].append((f"  +{left} more"[: layout.width - used], FOOTER))
+            if is_last_row:
+                rows[-1].append((f"  +{left}"[: layout.width - used], FOOTER))
                 break
             rows.append([])
             used = 0
