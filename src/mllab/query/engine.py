@@ -15,8 +15,10 @@ from mllab.query import relations
 from mllab.query.tables import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
+    from mllab.query.memory_tables import Base, MemoryTable
+    from mllab.query.resident import Column, Resident
     from mllab.store.manifest import Part
     from mllab.store.snapshot import Snapshot
     from mllab.store.store import Store
@@ -93,19 +95,47 @@ class Engine:
         with self._lock:
             snapshot = self.store.snapshot()
             if self._tables is None or snapshot.version != self._tables.snapshot.version:
-                self._tables = Tables(self.store.layout, snapshot)
+                self._tables = Tables(self.store.layout, snapshot, self._tables)
             tables = self._tables
         if getattr(local, "tables", None) is not tables:
             local.cursor = self._connection.cursor()
             local.tables, local.defined = tables, set()
         return tables
 
+    @property
+    def resident(self) -> Resident:
+        """What this thread's view of the store keeps in memory."""
+        return self._refreshed().resident
+
+    def resident_tables(self, columns: Collection[Column]) -> tuple[Base, dict[Column, MemoryTable]]:
+        """Return tables in memory with these columns of the sealed runs; rows of :meth:`void_refs` do not count.
+
+        Within a steady block; the caller holds them while SQL that names them runs.
+        """
+        tables = self._refreshed()
+        with translated():
+            return tables.resident.tables(self._local.cursor, columns)
+
+    def taken(self, columns: Collection[Column], refs: Sequence[int]) -> dict[Column, dict[str, Any]]:
+        """Return pyarrow Arrays from memory, a value for each of some sealed runs; it loads what is not there."""
+        tables = self._refreshed()
+        with translated():
+            return tables.resident.take(self._local.cursor, columns, refs)
+
+    def void_refs(self) -> list[int]:
+        """Return the runs whose sealed rows do not count, because they have records that are not sealed."""
+        return self._refreshed().void_refs()
+
+    def open_refs(self) -> list[int]:
+        """Return the runs with records that are not sealed."""
+        return [tail.state.ref for tail in self._refreshed().snapshot.tails]
+
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run internal SQL over a fresh snapshot and return its rows."""
 
         def fetch() -> list[tuple[Any, ...]]:
             with translated():
-                found: list[tuple[Any, ...]] = self._relation(sql, params).fetchall()
+                found: list[tuple[Any, ...]] = self._executed(sql, params).fetchall()
             return found
 
         return self.consistently(fetch)
@@ -118,6 +148,23 @@ class Engine:
                 return self._relation(sql, params).to_arrow_table()
 
         return self.consistently(fetch)
+
+    def column(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """Run internal SQL over a fresh snapshot and return its first column as a numpy array; it holds no NULL."""
+
+        def fetch() -> Any:
+            with translated():
+                (found, *_) = self._executed(sql, params).fetchnumpy().values()
+            return found
+
+        return self.consistently(fetch)
+
+    def _executed(self, sql: str, params: Sequence[Any]) -> duckdb.DuckDBPyConnection:
+        """Run SQL without a relation, which would plan it twice."""
+        tables = self._refreshed()
+        tables.define(self._local.cursor, sql, self._local.defined)
+        cursor: duckdb.DuckDBPyConnection = self._local.cursor.execute(sql, list(params) or None)
+        return cursor
 
     def _relation(self, sql: str, params: Sequence[Any]) -> duckdb.DuckDBPyRelation:
         tables = self._refreshed()

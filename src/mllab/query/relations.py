@@ -62,9 +62,9 @@ def files(layout: Layout, parts: Sequence[Part]) -> str:
     return f"read_parquet([{names}], hive_partitioning = false)"
 
 
-def scan(layout: Layout, parts: Sequence[Part], table: str) -> str:
-    """Return a SELECT over parts."""
-    columns = ", ".join(f'"{name}"' for name in COLUMNS[table])
+def scan(layout: Layout, parts: Sequence[Part], table: str, *more: str) -> str:
+    """Return a SELECT over parts, of ``more`` too."""
+    columns = ", ".join((*(f'"{name}"' for name in COLUMNS[table]), *more))
     return f"SELECT {columns} FROM {files(layout, parts)}"  # noqa: S608  # names are checked
 
 
@@ -76,27 +76,33 @@ def run_table(
     *,
     has_tail: bool,
     refs: Sequence[int] | None = None,
+    with_fold: bool = False,
 ) -> str:
     """Return a SELECT of a run-level table: every fold less what is void in it, and the open runs.
 
     All folds are one scan: planning a filter over nine scans for each of its terms took as long as running it.
     Where rows are void, a row is known by its run and its file. Newest files come first, because a list of the
     newest runs then skips the others. With ``refs``, ascending, folds that hold none of these runs are left out.
+    ``with_fold`` adds a column, the place in :func:`folds_of` of the fold that a row is from; open runs have none.
     """
-    folds = [
-        fold for fold in manifest.folds if table in fold.parts and (refs is None or in_range(refs, fold.parts["runs"]))
-    ]
-    folds.sort(key=_last_ref, reverse=True)
+    folds = [fold for fold in folds_of(manifest, table) if refs is None or in_range(refs, fold.parts["runs"])]
+    more = ("file_index::INTEGER AS fold",) if with_fold else ()
     selects = []
     if folds:
-        sql = scan(layout, [fold.parts[table] for fold in folds], table)
+        sql = scan(layout, [fold.parts[table] for fold in folds], table, *more)
         void = [ref * len(folds) + place for place, fold in enumerate(folds) for ref in _void(fold, open_refs)]
         if void:
             sql += f" WHERE ref * {len(folds)} + file_index::BIGINT NOT IN ({', '.join(map(str, void))})"
         selects.append(sql)
     if has_tail:
-        selects.append(_tail(table))
-    return _union(selects, table)
+        selects.append(tail(table))
+    return _union(selects, table, *(("NULL::INTEGER AS fold",) if with_fold else ()))
+
+
+def folds_of(manifest: Manifest, table: str) -> list[Fold]:
+    """Return the folds that have a table, the one with the newest run first."""
+    folds = [fold for fold in manifest.folds if table in fold.parts]
+    return sorted(folds, key=_last_ref, reverse=True)
 
 
 def in_range(refs: Sequence[int], part: Part) -> bool:
@@ -118,19 +124,20 @@ def point_table(layout: Layout, parts: Sequence[Part], table: str, *, has_tail: 
     """Return a SELECT of ``points`` or ``logs``: rows are only ever added, so nothing is void."""
     selects = [scan(layout, parts, table)] if parts else []
     if has_tail:
-        selects.append(_tail(table))
+        selects.append(tail(table))
     return _union(selects, table)
 
 
-def _tail(table: str) -> str:
+def tail(table: str) -> str:
+    """Return a SELECT of the rows of open runs."""
     columns = ", ".join(f'"{name}"::{kind} AS "{name}"' for name, kind in COLUMNS[table].items())
     return f"SELECT {columns} FROM t_{table}"  # noqa: S608  # constants
 
 
-def _union(selects: list[str], table: str) -> str:
+def _union(selects: list[str], table: str, *more: str) -> str:
     if selects:
         return " UNION ALL ".join(selects)
-    nothing = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in COLUMNS[table].items())
+    nothing = ", ".join((*(f'NULL::{kind} AS "{name}"' for name, kind in COLUMNS[table].items()), *more))
     return f"SELECT {nothing} WHERE FALSE"
 
 

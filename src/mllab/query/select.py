@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 
 from mllab.query.filter_parser import parse
 from mllab.query.filter_sql import compile_query
+from mllab.query.resident_source import ResidentSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mllab.query.engine import Engine
-    from mllab.query.filter_ast import Term
+    from mllab.query.filter_ast import Query, Term
+    from mllab.query.filter_sql import CompiledQuery
 
 LIVE = "r.deleted IS NULL"
 NOT_ARCHIVED = f"{LIVE} AND NOT r.archived"
@@ -28,6 +33,14 @@ class Selection:
     refs: list[int]
     columns: tuple[Term, ...]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedRefs:
+    """Chosen runs in order, as int64[n], and the columns that the filter mentions."""
+
+    refs: NDArray[np.int64]
+    columns: tuple[Term, ...]
 
 
 class _Keys(Collection[str]):
@@ -83,29 +96,79 @@ def select(
     Raises:
         FilterError: the text is no filter; it points at the column.
     """
-    engine.refresh()
     text = text or ""
     query = parse(text)
     if limit is not None and not (with_total or offset):
         query = replace(query, limit=limit if query.limit is None else min(limit, query.limit))
         limit = None
-    keys = EngineKeys(engine)
     base = DELETED if deleted else LIVE if include_archived else NOT_ARCHIVED
-    compiled = compile_query(query, keys, now=now, text=text, base_where=base)
-    if base == NOT_ARCHIVED and compiled.mentions_archived:
-        compiled = compile_query(query, keys, now=now, text=text, base_where=LIVE)
     bound = "" if limit is None else f" LIMIT {int(limit)}"
     window = f"{bound} OFFSET {int(offset)}" if offset else bound
-    if not window:
-        refs = [int(ref) for (ref,) in engine.rows(compiled.sql, compiled.params)]
-        return Selection(refs, compiled.columns_used, len(refs))
-    # One pass gives the page and the total: the count over all rows costs less than asking twice.
-    rows = engine.rows(
-        f"SELECT ref, total FROM (SELECT ref, count(*) OVER () AS total, row_number() OVER () AS place"  # noqa: S608
-        f" FROM ({compiled.sql})) ORDER BY place{window}",
-        compiled.params,
-    )
-    if rows:
-        return Selection([int(ref) for ref, _ in rows], compiled.columns_used, int(rows[0][1]))
-    ((total,),) = engine.rows(f"SELECT count(*) FROM ({compiled.sql})", compiled.params)  # noqa: S608
-    return Selection([], compiled.columns_used, int(total))
+
+    def read() -> Selection:
+        compiled, _source = _compiled(engine, query, text, base, now, is_whole=limit is None and query.limit is None)
+        if not window:
+            refs = [int(ref) for (ref,) in engine.rows(compiled.sql, compiled.params)]
+            return Selection(refs, compiled.columns_used, len(refs))
+        # One pass gives the page and the total: the count over all rows costs less than asking twice.
+        rows = engine.rows(
+            f"SELECT ref, total FROM (SELECT ref, count(*) OVER () AS total, row_number() OVER () AS place"  # noqa: S608
+            f" FROM ({compiled.sql})) ORDER BY place{window}",
+            compiled.params,
+        )
+        if rows:
+            return Selection([int(ref) for ref, _ in rows], compiled.columns_used, int(rows[0][1]))
+        ((total,),) = engine.rows(f"SELECT count(*) FROM ({compiled.sql})", compiled.params)  # noqa: S608
+        return Selection([], compiled.columns_used, int(total))
+
+    return engine.consistently(read)
+
+
+def select_refs(
+    engine: Engine,
+    text: str | None,
+    *,
+    order: str | None = None,
+    include_archived: bool = False,
+    deleted: bool = False,
+    now: datetime | None = None,
+) -> SelectedRefs:
+    """Return all runs that a filter chooses, for a list that pages through them. numpy is loaded.
+
+    Refs of runs with unsealed records hold in one state of the store: take pages in the same :meth:`Engine.steady`
+    block.
+
+    Args:
+        engine: the lab's query engine.
+        text: the filter; all runs when None or empty.
+        order: terms to sort by before those of the filter, as after ``order by``: ``loss desc, started``.
+        include_archived: also archived runs; a filter that mentions ``archived`` decides by itself.
+        deleted: deleted runs, and only those.
+        now: the clock for ``2 days ago``.
+
+    Raises:
+        FilterError: the filter or the order is none; it points at the column.
+    """
+    text = text or ""
+    query = parse(text)
+    if order:
+        query = replace(query, order=(*parse(f"order by {order}").order, *query.order))
+    base = DELETED if deleted else LIVE if include_archived else NOT_ARCHIVED
+
+    def read() -> SelectedRefs:
+        compiled, _source = _compiled(engine, query, text, base, now, is_whole=True)
+        return SelectedRefs(engine.column(compiled.sql, compiled.params), compiled.columns_used)
+
+    return engine.consistently(read)
+
+
+def _compiled(
+    engine: Engine, query: Query, text: str, base: str, now: datetime | None, *, is_whole: bool
+) -> tuple[CompiledQuery, ResidentSource]:
+    """Return a query, and what must be held until it has run."""
+    source = ResidentSource(engine, is_whole=is_whole)
+    keys = EngineKeys(engine)
+    compiled = compile_query(query, keys, now=now, text=text, base_where=base, source=source)
+    if base == NOT_ARCHIVED and compiled.mentions_archived:
+        compiled = compile_query(query, keys, now=now, text=text, base_where=LIVE, source=source)
+    return compiled, source

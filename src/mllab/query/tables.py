@@ -11,6 +11,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from mllab.query import relations
+from mllab.query.memory_tables import Pool
+from mllab.query.resident import Resident
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +34,16 @@ _NAMED = re.compile(rf"(?<![\w/])(?:{'|'.join((*_VIEWS, *_OPEN))})(?![\w/-])")
 class Tables:
     """What the tables of one snapshot are. Safe to share between threads, each with a connection of its own.
 
-    ``keys`` is for the engine to remember the keys in use.
+    ``keys`` is for the engine to remember the keys in use, ``resident`` holds the sealed runs' columns in memory.
     """
 
-    def __init__(self, layout: Layout, snapshot: Snapshot) -> None:
+    def __init__(self, layout: Layout, snapshot: Snapshot, before: Tables | None = None) -> None:
         self.snapshot = snapshot
+        self.resident: Resident = (
+            Resident(layout, snapshot.manifest, Pool())
+            if before is None
+            else before.resident.following(snapshot.manifest)
+        )
         self.keys: dict[str, frozenset[str]] = {}
         self._layout = layout
         self._lock = threading.RLock()
@@ -62,6 +69,10 @@ class Tables:
     def define_all(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Define every table and view, for SQL that is not ours."""
         self.define(connection, " ".join(_VIEWS), set())
+
+    def void_refs(self) -> list[int]:
+        """Return the runs whose rows in folds are void, ascending."""
+        return sorted(self._open_refs)
 
     def resumed(self, connection: duckdb.DuckDBPyConnection) -> frozenset[int]:
         """Return the refs of runs with more than one attempt."""

@@ -11,11 +11,15 @@ from mllab.errors import FilterError, NotFoundError, UsageError
 from mllab.query.filter_ast import Term
 from mllab.query.filter_parser import parse
 from mllab.query.filter_terms import resolve
+from mllab.query.resident import resident_column
 from mllab.query.select import EngineKeys, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from mllab.query.engine import Engine
 
@@ -220,20 +224,65 @@ def in_refs(refs: Sequence[int], name: str = "ref") -> str:
     )
 
 
-def run_rows(engine: Engine, refs: Sequence[int]) -> dict[int, RunRow]:
-    """Return the runs' own rows by ref."""
+def page(
+    engine: Engine, refs: Sequence[int] | NDArray[np.int64], columns: Sequence[str | Term]
+) -> tuple[tuple[RunRow, ...], tuple[tuple[Any, ...], ...]]:
+    """Return the rows of some runs and their cells, as a RunPage has them, from columns kept in memory.
+
+    The first call loads what is not there yet, with numpy and pyarrow; a list that is paged through takes
+    microseconds a row from then on.
+
+    Args:
+        engine: the lab's query engine.
+        refs: runs, as :func:`mllab.query.select.select_refs` returned them in the same steady block.
+        columns: as a filter names them, or terms that :func:`column` returned.
+
+    Raises:
+        UsageError: a column is none.
+    """
+    with engine.steady():
+        keys = EngineKeys(engine)
+        terms = [column(each, keys) if isinstance(each, str) else each for each in columns]
+        wanted = [int(ref) for ref in refs]
+        rows = run_rows(engine, wanted, keep=True)
+        cells = _cells(engine, wanted, rows, terms, keep=True)
+    return tuple(rows[ref] for ref in wanted), cells
+
+
+def run_rows(engine: Engine, refs: Sequence[int], *, keep: bool = False) -> dict[int, RunRow]:
+    """Return the runs' own rows by ref; with ``keep`` from columns in memory, loaded where they are not there."""
     # DuckDB's Python client needs pytz for timestamps with a zone; microseconds need nothing.
+    found: dict[int, RunRow] = {}
+    if keep or engine.resident.has(_FIELDS):
+        sealed, refs = _sealed_and_open(engine, refs)
+        if sealed:
+            taken = engine.taken(_FIELDS, sealed)
+            values = [_plain(taken[name][name], is_time=name in _TIMES) for name in _FIELDS]
+            found = {ref: RunRow(*row) for ref, *row in zip(sealed, *values, strict=True)}
+        if not refs:
+            return found
     columns = ", ".join(f"epoch_us({name})" if name in _TIMES else f'"{name}"' for name in _FIELDS)
     rows = engine.rows(f"SELECT ref, {columns} FROM ({engine.rows_sql('runs', refs)})")  # noqa: S608  # fixed names
-    return {int(ref): RunRow(*values) for ref, *values in rows}
+    return found | {int(ref): RunRow(*values) for ref, *values in rows}
+
+
+def _sealed_and_open(engine: Engine, refs: Sequence[int]) -> tuple[list[int], list[int]]:
+    opened = set(engine.open_refs())
+    return [ref for ref in refs if ref not in opened], [ref for ref in refs if ref in opened]
+
+
+def _plain(array: Any, *, is_time: bool = False) -> list[Any]:
+    """Return Python objects; times as UTC microseconds."""
+    values: list[Any] = (array.cast("int64") if is_time else array).to_pylist()
+    return values
 
 
 def _cells(
-    engine: Engine, refs: Sequence[int], rows: dict[int, RunRow], columns: Sequence[Term]
+    engine: Engine, refs: Sequence[int], rows: dict[int, RunRow], columns: Sequence[Term], *, keep: bool = False
 ) -> tuple[tuple[Any, ...], ...]:
     values: dict[Term, dict[int, Any]] = {}
     for kind in ("metric", "param", "tag"):
-        values |= term_values(engine, refs, kind, columns)
+        values |= term_values(engine, refs, kind, columns, keep=keep)
     readers = [_attribute_reader(term, rows) if term.kind == "run" else values[term].get for term in columns]
     return tuple(tuple(read(ref) for read in readers) for ref in refs)
 
@@ -243,11 +292,26 @@ def _attribute_reader(term: Term, rows: dict[int, RunRow]) -> Callable[[int], An
     return (lambda ref: ref) if name == "number" else (lambda ref: getattr(rows[ref], name))
 
 
-def term_values(engine: Engine, refs: Sequence[int], kind: str, columns: Sequence[Term]) -> dict[Term, dict[int, Any]]:
-    """Return the values of the columns of one kind (metric, param or tag), by column and ref."""
+def term_values(
+    engine: Engine, refs: Sequence[int], kind: str, columns: Sequence[Term], *, keep: bool = False
+) -> dict[Term, dict[int, Any]]:
+    """Return the values of the columns of one kind (metric, param or tag), by column and ref.
+
+    With ``keep`` they are from columns in memory, loaded where they are not there.
+    """
     found: dict[Term, dict[int, Any]] = {term: {} for term in columns if term.kind == kind}
     if not found or not refs:
         return found
+    if keep:
+        sealed, refs = _sealed_and_open(engine, refs)
+        taken = engine.taken([resident_column(term) for term in found], sealed)
+        for term, values in found.items():
+            arrays = taken[resident_column(term)]
+            for ref, value in zip(sealed, _taken_values(kind, arrays), strict=True):
+                if value is not None:
+                    values[ref] = value
+        if not refs:
+            return found
     by_key: dict[str, list[tuple[int, dict[int, Any]]]] = {}
     functions = list(dict.fromkeys(term.function for term in found))
     for term, values in found.items():
@@ -262,6 +326,13 @@ def term_values(engine: Engine, refs: Sequence[int], kind: str, columns: Sequenc
         for place, values in by_key[key]:
             values[ref] = ParamValue(*picked) if kind == "param" else picked[place]
     return found
+
+
+def _taken_values(kind: str, arrays: dict[str, Any]) -> list[Any]:
+    if kind != "param":
+        return _plain(arrays["text"] if kind == "tag" else next(iter(arrays.values())))
+    pairs = zip(_plain(arrays["type"]), _plain(arrays["text"]), strict=True)
+    return [None if name is None else ParamValue(name, text or "") for name, text in pairs]
 
 
 def find_run(engine: Engine, text: str) -> tuple[int, str]:
