@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mllab.query.curves import Curve
     from mllab.query.engine import Engine
+    from mllab.query.param_columns import ParamColumn
 
 CONFIDENCE = 0.95
 # A param is a seed when the last component of its key, split at dots and slashes, is one of these in any case.
@@ -135,10 +136,10 @@ def fold_seeds(engine: Engine, refs: Sequence[int]) -> tuple[SeedGroup, ...]:
                 continue
             codes = np.zeros(len(runs), np.int64)  # 0 where a run lacks it
             codes[column.runs] = column.codes + 1
-            levels = [repr(number) for number in column.numbers.tolist()] + list(column.words)
-            group = np.unique(group * (len(levels) + 1) + codes, return_inverse=True)[1].astype(np.int64)
+            levels = len(column.numbers) + len(column.words)
+            group = np.unique(group * (levels + 1) + codes, return_inverse=True)[1].astype(np.int64)
             # Added up, so that a key no run here has, or the order of keys, changes nothing.
-            digest[column.runs] += _digests([json.dumps([column.key, level]) for level in levels])[column.codes]
+            digest[column.runs] += _level_digests(column)[column.codes]
     return _groups(runs, [found[ref][1] for ref in runs], group, digest, seeds)
 
 
@@ -146,6 +147,16 @@ def _digests(texts: Sequence[str]) -> NDArray[np.uint64]:
     """Return uint64[n, 2], 128 bits for each text."""
     joined = b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
     return np.frombuffer(joined, "<u8").reshape(-1, 2).astype(np.uint64)
+
+
+def _level_digests(column: ParamColumn) -> NDArray[np.uint64]:
+    """Return uint64[levels, 2], 128 bits for each level of a param."""
+    words = _digests([json.dumps([column.key, word]) for word in column.words])
+    # Numbers may be as many as runs. Source: the finaliser of SplitMix64 (Steele, Lea and Flood 2014).
+    mixed = column.numbers.view(np.uint64)[:, None] ^ _digests([json.dumps(column.key)])
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return np.concatenate([mixed ^ (mixed >> np.uint64(31)), words])
 
 
 def _groups(
