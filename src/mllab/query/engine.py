@@ -57,12 +57,29 @@ class Engine:
         The refs of runs with unsealed records are numbered anew by every snapshot: whoever takes refs from one
         query to the next needs this. Blocks may nest.
         """
-        before = getattr(self._local, "held", None)
-        tables = self._local.held = self._refreshed()
+        with self.at(self._refreshed()) as snapshot:
+            yield snapshot
+
+    def pinned(self) -> Tables:
+        """Return the present state of the store, to be read again later with :meth:`at`, in any thread.
+
+        Parts that it names may be swept a minute or more after they were replaced: StoreCorrupt says so.
+        """
+        return self._refreshed()
+
+    @contextlib.contextmanager
+    def at(self, tables: Tables) -> Iterator[Snapshot]:
+        """Read a state that :meth:`pinned` returned, in this thread; like a steady block, and may nest with those."""
+        local = self._local
+        before = getattr(local, "held", None)
+        local.held = tables
+        self._use(tables)
         try:
             yield tables.snapshot
         finally:
-            self._local.held = before
+            local.held = before
+            if before is not None:
+                self._use(before)
 
     def consistently(self, work: Callable[[], T]) -> T:
         """Return what ``work`` finds in one state of the store, or in a newer one if its parts are swept meanwhile.
@@ -97,10 +114,15 @@ class Engine:
             if self._tables is None or snapshot.version != self._tables.snapshot.version:
                 self._tables = Tables(self.store.layout, snapshot, self._tables)
             tables = self._tables
+        self._use(tables)
+        return tables
+
+    def _use(self, tables: Tables) -> None:
+        """Give this thread a cursor of its own on a state of the store, unless it has it."""
+        local = self._local
         if getattr(local, "tables", None) is not tables:
             local.cursor = self._connection.cursor()
             local.tables, local.defined = tables, set()
-        return tables
 
     @property
     def resident(self) -> Resident:
