@@ -44,7 +44,7 @@ class Chart(Widget, can_focus=True):
         & > .chart--axis { color: $foreground 40%; }
         & > .chart--label { color: $foreground 70%; }
         & > .chart--footer { color: $foreground 70%; text-style: italic; }
-        & > .chart--cursor { color: $text-accent; background: $accent 30%; }
+        & > .chart--cursor { color: $text-accent; background: $accent-muted; }
         & > .chart--alert { color: $text-error; text-style: bold; }
         & > .chart--legend { color: $foreground; }
         & > .chart--empty { color: $foreground 70%; text-style: italic; }
@@ -352,9 +352,9 @@ class Chart(Widget, can_focus=True):
         """Return one line."""
         width = self.content_size.width
         if y >= len(self._rows):
-            return Strip.blank(width)
+            return Strip.blank(width, self._style(chart_style.PLAIN))
         segments = [Segment(text, self._style(style)) for text, style in self._rows[y] if text]
-        return Strip(segments).adjust_cell_length(width)
+        return Strip(segments).adjust_cell_length(width, self._style(chart_style.PLAIN))
 
     def _style(self, number: int) -> Style:
         found = self._styles_by_number.get(number)
@@ -362,11 +362,12 @@ class Chart(Widget, can_focus=True):
             if chart_style.is_series(number):
                 if not self._palette:
                     self._palette = chart_style.palette(self.app.theme_variables, is_dark=self.app.current_theme.dark)
-                cursor = self.get_component_rich_style("chart--cursor", partial=True)
+                cursor = self.get_component_rich_style("chart--cursor")
                 found = chart_style.drawn(number, self._palette, Style(bgcolor=cursor.bgcolor))
             elif number in chart_style.COMPONENTS:
-                found = self.get_component_rich_style(chart_style.COMPONENTS[number], partial=True)
+                found = self.get_component_rich_style(chart_style.COMPONENTS[number])
             else:
                 found = Style.null()
-            self._styles_by_number[number] = found
+            # What a widget does not paint keeps the terminal's own ground.
+            found = self._styles_by_number[number] = self.rich_style + found
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ class Columns:
 
     ``at`` is the column, ascending; the entries outside, to which lines lead, lie beyond the edges. ``low``, ``high``,
     ``first`` and ``last`` are values, NaN where there is no finite one. ``nan``, ``above`` and ``below`` are the
-    columns that hold a NaN, a positive and a negative infinity, once for each such point.
+    columns that hold a NaN, a positive and a negative infinity; the ``_points`` count the points themselves.
     """
 
     at: NDArray[np.float64]
@@ -32,6 +32,8 @@ class Columns:
     below: NDArray[np.intp]
     points: int = 0
     fullest: int = 0
+    nan_points: int = 0
+    infinite_points: int = 0
     left_out: int = 0
     """Values that a log axis has no place for."""
 
@@ -67,21 +69,24 @@ def cut(x: NDArray[np.float64], y: NDArray[np.float64], scale: Scale, width: int
         is_drawn &= seen > 0
     none = np.zeros(0, dtype=np.intp)
     nan = above = below = none
-    left_out = 0
-    if is_drawn.all():
-        lowest = highest = gapped = seen
-    else:
-        lowest, highest = np.where(is_drawn, seen, np.inf), np.where(is_drawn, seen, -np.inf)
-        gapped = np.where(is_drawn, seen, np.nan)
+    nan_points = infinite_points = left_out = 0
+    masked = seen
+    if not is_drawn.all():
         odd = np.flatnonzero(~is_drawn)
-        column = filled[np.searchsorted(firsts, odd, "right") - 1]
         values = seen[odd]
-        nan, above = column[np.isnan(values)], column[values == np.inf]
-        below = none if is_log_y else column[values == -np.inf]
-        left_out = int((values <= 0).sum()) if is_log_y else 0
-    low = np.minimum.reduceat(lowest, firsts) if len(firsts) else np.zeros(0)
-    high = np.maximum.reduceat(highest, firsts) if len(firsts) else np.zeros(0)
-    parts = [filled.astype(np.float64), _finite(low), _finite(high), gapped[firsts], gapped[lasts]]
+        is_left_out = values <= 0 if is_log_y else np.zeros(len(odd), dtype=bool)
+        left_out = int(is_left_out.sum())
+        nan, nan_points = _holding(odd[np.isnan(values)], firsts, filled)
+        above, infinite_points = _holding(odd[values == np.inf], firsts, filled)
+        below, more = _holding(odd[(values == -np.inf) & ~is_left_out], firsts, filled)
+        infinite_points += more
+        masked = seen.copy()
+        masked[odd] = np.inf
+    low = np.minimum.reduceat(masked, firsts) if len(firsts) else np.zeros(0)
+    if masked is not seen:
+        masked[odd] = -np.inf
+    high = np.maximum.reduceat(masked, firsts) if len(firsts) else np.zeros(0)
+    parts = [filled.astype(np.float64), _finite(low), _finite(high), _finite(masked[firsts]), _finite(masked[lasts])]
     for outside in (begin - 1, end):
         if skipped <= outside < len(x):
             value = y[outside] if np.isfinite(y[outside]) and not (is_log_y and y[outside] <= 0) else np.nan
@@ -93,7 +98,23 @@ def cut(x: NDArray[np.float64], y: NDArray[np.float64], scale: Scale, width: int
     fullest = int(counts.max(initial=0))
     at, low, high, first, last = parts
     left_out += skipped
-    return Columns(at, low, high, first, last, nan, above, below, end - begin, fullest, left_out)
+    columns = Columns(at, low, high, first, last, nan, above, below)
+    return replace(
+        columns,
+        points=end - begin,
+        fullest=fullest,
+        nan_points=nan_points,
+        infinite_points=infinite_points,
+        left_out=left_out,
+    )
+
+
+def _holding(
+    places: NDArray[np.intp], firsts: NDArray[np.intp], filled: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], int]:
+    """Return the columns that hold any of these places, and how many places there are."""
+    bounds = np.append(np.searchsorted(places, firsts), len(places))
+    return filled[np.diff(bounds) > 0], len(places)
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -111,10 +132,11 @@ def trace(columns: Columns, scale: Scale, width: int, height: int) -> tuple[NDAr
     low, high = np.full(width, np.nan), np.full(width, np.nan)
     inside = (at >= 0) & (at < width)
     place = at[inside].astype(np.intp)
-    low[place] = np.rint(scale.fractions(columns.low[inside]) * top)
-    high[place] = np.rint(scale.fractions(columns.high[inside]) * top)
+    low[place] = scale.fractions(columns.low[inside]) * top
+    high[place] = scale.fractions(columns.high[inside]) * top
+    point_low, point_high = np.rint(low), np.rint(high)
     if len(at) < 2:
-        return low, high
+        return point_low, point_high
     first, last = scale.fractions(columns.first) * top, scale.fractions(columns.last) * top
     borders = np.arange(width + 1) - 0.5
     before = np.searchsorted(at, borders, "right") - 1
@@ -122,14 +144,15 @@ def trace(columns: Columns, scale: Scale, width: int, height: int) -> tuple[NDAr
     before = np.clip(before, 0, len(at) - 2)
     part = (borders - at[before]) / (at[before + 1] - at[before])
     crossing = np.where(is_between, last[before] + part * (first[before + 1] - last[before]), np.nan)
-    line_low, line_high = np.fmin(crossing[:-1], crossing[1:]), np.fmax(crossing[:-1], crossing[1:])
+    # From the points themselves to the borders on both sides.
+    low = np.fmin(low, np.fmin(crossing[:-1], crossing[1:]))
+    high = np.fmax(high, np.fmax(crossing[:-1], crossing[1:]))
     # Whole rows that the line crosses; where it crosses none, the nearest one. Neighbours then meet at a corner at
     # least, and a flat line stays one dot thick.
-    row_low, row_high = np.ceil(line_low), np.floor(line_high)
-    middle = np.rint(line_low + (line_high - line_low) / 2)
+    row_low, row_high = np.ceil(low), np.floor(high)
+    middle = np.rint(low + (high - low) / 2)
     is_thin = row_low > row_high
-    is_point = ~np.isnan(low)
-    # Where only a border of the stretch is known, the point itself is what there is to draw.
-    row_low = np.where(is_thin, np.where(is_point, np.nan, middle), row_low)
-    row_high = np.where(is_thin, np.where(is_point, np.nan, middle), row_high)
-    return np.fmin(low, row_low), np.fmax(high, row_high)
+    is_empty = np.isnan(point_low)
+    row_low = np.where(is_thin, np.where(is_empty, middle, np.nan), row_low)
+    row_high = np.where(is_thin, np.where(is_empty, middle, np.nan), row_high)
+    return np.fmin(point_low, row_low), np.fmax(point_high, row_high)

@@ -65,8 +65,9 @@ def cursor_cell(plot: Plot, cursor: float | None) -> int | None:
     """Return the column of the plot that an x lies in, None when it is not in view."""
     if cursor is None:
         return None
-    dot = round(plot.x.fraction(cursor) * (plot.canvas.dot_width - 1)) if cursor == cursor else -1  # noqa: PLR0124  # NaN
-    return dot // 2 if 0 <= dot < plot.canvas.dot_width else None
+    place = plot.x.fraction(cursor) * (plot.canvas.dot_width - 1)
+    # NaN, which a log axis makes of what is not positive, compares false.
+    return round(place) // 2 if -0.5 <= place < plot.canvas.dot_width - 0.5 else None
 
 
 def _title(curves: Sequence[Curve], view: ChartView, layout: Layout, title: str, cursor: float | None) -> Row:

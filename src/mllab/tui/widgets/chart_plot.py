@@ -223,8 +223,8 @@ def _count(counts: Counts, curves: Sequence[Curve], raw: Sequence[Columns]) -> N
         counts.before += max(curve.series.total, size + curve.lost)
         counts.per_column = max(counts.per_column, round(columns.points / filled))
         counts.fullest = max(counts.fullest, columns.fullest)
-        counts.nan += len(columns.nan)
-        counts.infinite += len(columns.above) + len(columns.below)
+        counts.nan += columns.nan_points
+        counts.infinite += columns.infinite_points
         counts.left_out += columns.left_out
         counts.lost += curve.lost
 
@@ -234,15 +234,18 @@ def _clip(curves: Sequence[Curve], x: Scale, counts: Counts, *, is_log: bool) ->
     seen = []
     for curve in curves:
         xs, ys = curve.series.x, curve.series.y
-        part = ys[int(np.searchsorted(xs, x.low, "left")) : int(np.searchsorted(xs, x.high, "right"))]
-        seen.append(part[np.isfinite(part) & ((part > 0) if is_log else True)])
-    values = np.concatenate(seen) if seen else np.zeros(0)
-    if not len(values):
+        seen.append(ys[int(np.searchsorted(xs, x.low, "left")) : int(np.searchsorted(xs, x.high, "right"))])
+    every = -(-sum(map(len, seen)) // _SAMPLE) or 1
+    sample = np.concatenate([part[::every] for part in seen]) if seen else np.zeros(0)
+    sample = sample[np.isfinite(sample) & ((sample > 0) if is_log else True)]
+    if not len(sample):
         return None
-    every = -(-len(values) // _SAMPLE)
     counts.is_sampled = every > 1
-    low, high = np.percentile(values[::every], [1, 99], method="nearest").tolist()
-    counts.clipped = int(((values < low) | (values > high)).sum())
+    low, high = np.percentile(sample, [1, 99], method="nearest").tolist()
+    lowest = 0.0 if is_log else -np.inf
+    for part in seen:
+        counts.clipped += int(np.count_nonzero((part < low) & (part > lowest)))
+        counts.clipped += int(np.count_nonzero((part > high) & (part < np.inf)))
     return low, high
 
 
