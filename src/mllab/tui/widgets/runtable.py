@@ -260,12 +260,13 @@ class RunTable(TableView):
         """Return one line of the screen: the header, a row, or nothing."""
         if y < HEADER:
             return self._header()
-        index = self._top + y - HEADER
+        painter = self._painter or self._new_painter()
+        index = self.scroll_offset.y + y - HEADER
         if index >= len(self._source):
-            return self._paint().blank(self.empty_text if y == HEADER and not len(self._source) else "")
+            return painter.blank(self.empty_text if y == HEADER and not len(self._source) else "")
         row = self._source.row(index)
-        state = ("cursor" if self.has_focus else "cursor-blurred") if index == self.cursor else ""
-        return self._paint().line(row, state=state, marked=row is not None and row.key in self._marks.keys)
+        state = "" if index != self.cursor else "cursor" if self.has_focus else "cursor-blurred"
+        return painter.line(row, state=state, marked=row is not None and row.key in self._marks.keys)
 
     def _refresh_row(self, index: int) -> None:
         y = index - self._top

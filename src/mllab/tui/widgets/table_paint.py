@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -53,24 +54,25 @@ def _measurable(text: str) -> str:
 class _Pieces:
     """Text in runs of one style. Blanks join the run before them where that looks the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, style: Style) -> None:
         self._texts: list[str] = []
-        self._style: Style | None = None
+        self._style = style
         self.segments: list[Segment] = []
 
     def add(self, text: str, style: Style) -> None:
-        if style is not self._style and self._style is not None and not (text.isspace() and _alike(style, self._style)):
-            self.close()
-        if not self._texts:
+        if style is not self._style and not (text.isspace() and _alike(style, self._style)):
+            if self._texts:
+                self.close()
             self._style = style
         self._texts.append(text)
 
-    def close(self) -> None:
-        if self._texts:
-            self.segments.append(Segment("".join(self._texts), self._style))
-            self._texts = []
+    def close(self) -> list[Segment]:
+        self.segments.append(Segment("".join(self._texts), self._style))
+        self._texts = []
+        return self.segments
 
 
+@lru_cache(1024)
 def _alike(one: Style, other: Style) -> bool:
     """Whether blanks look the same in both styles."""
     drawn = (one.underline, one.reverse, one.strike, one.overline)
@@ -96,6 +98,13 @@ class TablePainter:
         self._glyphs = glyphs
         self._base = base
         self._partial = partial
+        self._slots: list[tuple[int, str, int, Literal["left", "right"]]] = []
+        end = 3  # the cursor's bar, the mark and the glyph
+        for place in layout.placed:
+            self._slots.append((place.index, " " * (place.x - end), place.width, columns[place.index].align))
+            end = place.x + place.width
+        self._rest = " " * (layout.width - end)
+        self._is_tiny = layout.width < end
         self._styles: dict[tuple[str, str], Style] = {}
         self._known: dict[Style, Style] = {}
         self._strips: LRUCache[tuple[str | None, str, bool], tuple[TableRow | None, Strip]] = LRUCache(_STRIPS_KEPT)
@@ -118,7 +127,7 @@ class TablePainter:
         """Return the titles, with an arrow at the sorted column and ``<`` ``>`` where columns are hidden."""
         layout, glyphs = self._layout, self._glyphs
         style, chosen = self._style("header", ""), self._style("header-selected", "header")
-        pieces = _Pieces()
+        pieces = _Pieces(style)
         pieces.add(" " * min(layout.width, layout.placed[0].x if layout.placed else layout.width), style)
         end = 0
         for place in layout.placed:
@@ -138,37 +147,34 @@ class TablePainter:
             end = place.x + place.width
         if end < layout.width:
             pieces.add((glyphs.border if end else " ") + " " * (layout.width - end - 1), style)
-        pieces.close()
-        strip = Strip(pieces.segments, layout.width)
+        strip = Strip(pieces.close(), layout.width)
         if layout.after:
             strip = Strip([*strip.crop(0, layout.width - 1), Segment(">", style)], layout.width)
-        if layout.before and not layout.frozen:
+        if layout.before and not layout.frozen and layout.width > 3:
             strip = Strip([*strip.crop(0, 3), Segment("<", style), *strip.crop(4)], layout.width)
         return strip
 
     def _row(self, row: TableRow, state: str, *, marked: bool) -> Strip:
-        glyphs = self._glyphs
+        glyphs, cells = self._glyphs, row.cells
         plain = self._style("", state)
-        pieces = _Pieces()
-        pieces.add(glyphs.cursor if state else " ", plain)
-        pieces.add(glyphs.mark if marked else " ", self._style("mark", state))
-        pieces.add(cell_text(row.glyph, 1, "left", glyphs.ellipsis), self._style(row.glyph_style, state))
-        end = 3
-        cells = row.cells
-        for place in self._layout.placed:
-            cell = cells[place.index] if place.index < len(cells) else None
-            if place.x > end:
-                pieces.add(" " * (place.x - end), plain)
-            end = place.x + place.width
-            if cell is None:
-                pieces.add(" " * place.width, plain)
-                continue
-            text = cell_text(cell.text, place.width, self._columns[place.index].align, glyphs.ellipsis)
-            pieces.add(text, self._style(cell.style, state))
-        if self._layout.width > end:
-            pieces.add(" " * (self._layout.width - end), plain)
-        pieces.close()
-        return Strip(pieces.segments, max(end, self._layout.width))
+        pieces = _Pieces(plain)
+        add = pieces.add
+        add(glyphs.cursor if state else " ", plain)
+        if marked:
+            add(glyphs.mark, self._style("mark", state))
+        else:
+            add(" ", plain)
+        add(cell_text(row.glyph, 1, "left", glyphs.ellipsis), self._style(row.glyph_style, state))
+        for index, gap, width, align in self._slots:
+            add(gap, plain)
+            text, name = cells[index] if index < len(cells) else ("", "")
+            add(cell_text(text, width, align, glyphs.ellipsis), self._style(name, state) if name else plain)
+        add(self._rest, plain)
+        return (
+            Strip(pieces.close()).crop(0, self._layout.width)
+            if self._is_tiny
+            else Strip(pieces.close(), self._layout.width)
+        )
 
     def _placeholder(self, state: str) -> Strip:
         glyphs, layout = self._glyphs, self._layout
@@ -176,8 +182,8 @@ class TablePainter:
         for place in layout.placed:
             text = text.ljust(place.x)
             text += cell_text(glyphs.ellipsis, place.width, self._columns[place.index].align)
-        text = text.ljust(layout.width)
-        return Strip([Segment(text, self._style("" if state else "dim", state))], len(text))
+        text = text.ljust(layout.width)[: layout.width]
+        return Strip([Segment(text, self._style("" if state else "dim", state))], layout.width)
 
     def _style(self, name: str, state: str) -> Style:
         """Return the style of a component in a line's state.

@@ -150,6 +150,14 @@ class TableView(ScrollView, can_focus=True, inherit_bindings=False):
         """Place the columns anew."""
         self._columns_changed()
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        """Place the columns beside the scrollbar, or where it was."""
+        self._columns_changed()
+
+    def on_resize(self) -> None:
+        """Place the columns anew."""
+        self._columns_changed()
+
     def notify_style_update(self) -> None:
         """Forget what was painted in other colours."""
         super().notify_style_update()
@@ -243,7 +251,7 @@ class TableView(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh(Region(0, 0, self._width, HEADER))
 
     def _header(self) -> Strip:
-        return self._paint().header(self.sort, self.selected_column)
+        return (self._painter or self._new_painter()).header(self.sort, self.selected_column)
 
     @property
     def _width(self) -> int:
@@ -258,10 +266,8 @@ class TableView(ScrollView, can_focus=True, inherit_bindings=False):
             self._painter = None
         return self._laid_out
 
-    def _paint(self) -> TablePainter:
-        layout = self._layout
-        if self._painter is None:
-            self._painter = TablePainter(self._columns, layout, self.glyphs, self.rich_style, self._component)
+    def _new_painter(self) -> TablePainter:
+        self._painter = TablePainter(self._columns, self._layout, self.glyphs, self.rich_style, self._component)
         return self._painter
 
     def _component(self, name: str) -> Style:
