@@ -44,34 +44,33 @@ def row_name(index: int) -> str:
 
 
 class ArrowRows:
-    """A source that takes slices out of an Arrow table, and keeps the last."""
+    """A source that takes what is wanted out of an Arrow table, and keeps what is near."""
+
+    KEPT = 1000
 
     def __init__(self, app: App[None], table: pa.Table) -> None:
         self._app = app
         self._table = table
-        self._start = 0
-        self._rows: list[TableRow] = []
+        self._rows: dict[int, TableRow] = {}
 
     def __len__(self) -> int:
         return len(self._table)
 
     def row(self, index: int) -> TableRow | None:
-        place = index - self._start
-        return self._rows[place] if 0 <= place < len(self._rows) else None
+        return self._rows.get(index)
 
     def want(self, start: int, stop: int) -> None:
-        if not (self._start <= start and stop <= self._start + len(self._rows)):
-            # One wish may be wider than another, so that a page's travel does not load anew for every row.
-            start, stop = max(0, start - 100), min(len(self), stop + 100)
-            self._app.call_later(self._load, start, stop)
+        missing = [index for index in range(start, stop) if index not in self._rows]
+        if missing:
+            self._app.call_later(self._load, missing[0], missing[-1] + 1)
 
     def _load(self, start: int, stop: int) -> None:
+        if len(self._rows) > self.KEPT:
+            self._rows = {index: row for index, row in self._rows.items() if abs(index - start) < self.KEPT // 2}
         columns = [column.to_pylist() for column in self._table.slice(start, stop - start).columns]
-        self._rows = [
-            TableRow(values[0], (*map(_text_cell, values[:3]), *(TableCell(f"{value:.4f}") for value in values[3:])))
-            for values in zip(*columns, strict=True)
-        ]
-        self._start = start
+        for index, values in enumerate(zip(*columns, strict=True), start):
+            numbers = [TableCell(f"{value:.4f}") for value in values[len(TEXTS) :]]
+            self._rows[index] = TableRow(values[0], (*map(_text_cell, values[: len(TEXTS)]), *numbers))
         self._app.query_one(RunTable).rows_arrived(start, stop)
 
 
