@@ -20,7 +20,7 @@ COMMANDS = {
     "demo": "mllab.cli.demo:demo",
     "doctor": "mllab.cli.doctor:doctor",
     "runs": "mllab.cli.runs:runs",
-    "open": "mllab.cli.show:open_",
+    "open": "mllab.cli.ui:open_",
     "metrics": "mllab.cli.metrics:metrics",
     "artifacts": "mllab.cli.artifacts:artifacts",
     "sql": "mllab.cli.sql:sql",
@@ -148,9 +148,14 @@ def _print_version(context: click.Context, _param: click.Parameter, value: bool)
 def root(context: click.Context, invocation: Invocation) -> None:
     """Track, compare and keep machine-learning experiments on your own disk.
 
-    Without a command: what is in the lab.
+    Without a command: the terminal UI, or what is in the lab where there is no terminal.
     """
     if context.invoked_subcommand is None:
+        from mllab.cli.ui import can_show_ui, run_ui
+
+        if can_show_ui(invocation):
+            run_ui(invocation.lab)
+            return
         from mllab.cli.lab import print_overview
 
         print_overview(invocation)

@@ -19,6 +19,7 @@ from mllab.tui.screens.menus import ask_action, ask_help, ask_messages, ask_pale
 from mllab.tui.screens.run import RunScreen
 from mllab.tui.screens.runs import RunsScreen
 from mllab.tui.services.reader import Reader
+from mllab.tui.services.run_list import Listed, neighbour
 from mllab.tui.state import load_state, save_state, state_path
 from mllab.tui.themes import ThemedApp
 
@@ -65,6 +66,7 @@ class MllabApp(ThemedApp[None], Acting):
         self.is_following = True
         self.past_commands: list[str] = []
         self.said: list[tuple[str, str]] = []
+        self.listed: Listed | None = None  # what the list of runs showed last
         self._is_refreshing = False
         if self.state.theme in self.available_themes:
             self.theme = self.state.theme
@@ -322,3 +324,9 @@ class MllabApp(ThemedApp[None], Acting):
         self.said = [*self.said[-MOST_PAST:], (more.get("severity", "information"), message)]
         with contextlib.suppress(Exception):  # while the app is closing nobody listens
             super().notify(message, **more)
+
+    async def neighbour(self, run_id: str, places: int) -> str | None:
+        """Return the run so many rows from another in the list of runs, in the list's order."""
+        if self.listed is None:
+            return None
+        return await self.reader.call(neighbour, self.reader.lab.engine, self.listed, run_id, places)

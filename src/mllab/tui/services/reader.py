@@ -1,4 +1,4 @@
-"""The lab as the terminal UI reads and edits it: everything that takes time happens in threads, one call at a time each."""
+"""The lab as the terminal UI reads and edits it: what takes time happens in threads."""
 
 from __future__ import annotations
 

@@ -102,9 +102,7 @@ def answer(
         rows, cells = page(engine, sample, terms)
         now_s = time.time()
         marked = set(pins)
-        first = tuple(
-            table_row(row, terms, values, now_s, marked) for row, values in zip(rows, cells, strict=True)
-        )
+        first = tuple(table_row(row, terms, values, now_s, marked) for row, values in zip(rows, cells, strict=True))
         columns = table_columns(terms, first, widths, numeric_columns(terms, cells))
         order = parse(text).order
         sorted_by = None
@@ -130,7 +128,9 @@ def _pinned_first(engine: Engine, refs: NDArray[np.int64], pins: Sequence[str]) 
 class RunList:
     """Rows of a listed view for the table, read a page at a time in threads; what was read is kept for a while."""
 
-    def __init__(self, reader: Reader, listed: Listed, pins: Sequence[str], arrived: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, reader: Reader, listed: Listed, pins: Sequence[str], arrived: Callable[[int, int], None]
+    ) -> None:
         self.listed = listed
         self._reader = reader
         self._pins = set(pins)
@@ -197,6 +197,16 @@ def find_index(engine: Engine, listed: Listed, run_id: str) -> int | None:
         rows = engine.rows("SELECT ref FROM r_runs WHERE run_id = ?", [run_id])
     places = np.flatnonzero(listed.refs == rows[0][0]) if rows else ()
     return int(places[0]) if len(places) else None
+
+
+def neighbour(engine: Engine, listed: Listed, run_id: str, places: int) -> str | None:
+    """Return the run so many rows below another; None where the list ends. Slow enough for a thread."""
+    index = find_index(engine, listed, run_id)
+    if index is None or not 0 <= index + places < len(listed.refs):
+        return None
+    with engine.at(listed.state):
+        rows = engine.rows("SELECT run_id FROM r_runs WHERE ref = ?", [int(listed.refs[index + places])])
+    return str(rows[0][0]) if rows else None
 
 
 def run_ids(engine: Engine, listed: Listed, most: int = 100_000) -> list[str]:

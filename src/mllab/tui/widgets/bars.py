@@ -14,7 +14,7 @@ from mllab.security.terminal import fit, line, width
 if TYPE_CHECKING:
     from textual import events
 
-SEPARATOR = " › "
+SEPARATOR = " \u203a "
 
 
 class TopBar(Widget):

@@ -1,0 +1,54 @@
+"""`mllab` alone and `mllab open`: the terminal UI where there is a terminal, plain text where there is none."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from mllab.cli.completion_values import complete_run
+from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
+from mllab.cli.screen import is_tty
+
+if TYPE_CHECKING:
+    from mllab.lab import Lab
+
+
+def can_show_ui(invocation: Invocation) -> bool:
+    """Whether somebody sits at a terminal that can move its cursor, and asked for no JSON."""
+    return (
+        is_tty(sys.stdin) and is_tty(sys.stdout) and os.environ.get("TERM") not in (None, "", "dumb")
+        and not invocation.as_json
+    )  # fmt: skip
+
+
+def run_ui(lab: Lab, link: str | None = None) -> None:
+    """Show the terminal UI until it is left.
+
+    Raises:
+        click.exceptions.Exit: it ended with an error, which it has printed.
+    """
+    # Textual takes a third of a second to import, which no other command should pay.
+    from mllab.tui.app import MllabApp
+    from mllab.tui.compat import install_exit_guards
+
+    app = MllabApp(lab, link)
+    install_exit_guards(app)
+    app.run()
+    if app.return_code:
+        raise click.exceptions.Exit(app.return_code)
+
+
+@click.command("open", cls=LabCommand)
+@click.argument("run", metavar="RUN|LINK", shell_complete=complete_run)
+@pass_invocation
+def open_(invocation: Invocation, run: str) -> None:
+    """Open RUN, or a link that mllab copied: in the terminal UI, or as text where there is no terminal."""
+    if can_show_ui(invocation):
+        run_ui(invocation.lab, run)
+        return
+    from mllab.cli.show import print_run, run_of_link
+
+    print_run(invocation, run_of_link(run), everything=False)
