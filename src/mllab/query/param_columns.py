@@ -81,7 +81,8 @@ def positions(refs: Sequence[int], wanted: NDArray[np.int64]) -> NDArray[np.intp
     if high - low < 4 * len(wanted) + 1024:  # refs are numbered from 1, so a table of them all is seldom long
         table = np.full(high - low + 3, -1)
         table[known - low + 1] = np.arange(len(known))
-        return table[np.clip(wanted, low - 1, high + 1) - low + 1]
+        is_within = len(wanted) and low <= wanted.min() and wanted.max() <= high
+        return table[(wanted if is_within else np.clip(wanted, low - 1, high + 1)) - low + 1]
     order = np.argsort(known)
     at = np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)
     found: NDArray[np.intp] = np.where(known[order[at]] == wanted, order[at], -1)
@@ -110,23 +111,24 @@ def param_columns(engine: Engine, refs: Sequence[int]) -> Iterator[ParamColumn]:
     run = positions(refs, numbers(table.column("ref")))
     number, exact, word = numbers(table.column("number")), numbers(table.column("exact")), table.column("word")
     order = np.argsort(codes, kind="stable")
-    bounds = np.searchsorted(codes[order], np.arange(len(keys) + 1))
+    bounds = [0, *np.cumsum(np.bincount(codes, minlength=len(keys))).tolist()]
     for place, name in enumerate(keys):
         rows = order[bounds[place] : bounds[place + 1]]
         rows = rows[run[rows] >= 0]
         if not len(rows):
             continue
         is_exact = exact[rows].astype(np.bool_)
-        yield _column(name, run[rows], number[rows], is_exact, word.take(pa.array(rows[~is_exact])))
+        words_here = None if is_exact.all() else word.take(pa.array(rows[~is_exact]))
+        yield _column(name, run[rows], number[rows], is_exact, words_here)
 
 
 def _column(
     key: str, runs: NDArray[np.intp], number: NDArray[np.float64], exact: NDArray[np.bool_], words: Any
 ) -> ParamColumn:
-    """Make a column of the numbers of those runs that have exact ones, and of the others' words, an Arrow array."""
+    """Make a column of the exact numbers and of the words, an Arrow array, of the runs that have no such number."""
     codes = np.empty(len(runs), np.intp)
     levels, codes[exact] = np.unique(number[exact] + 0.0, return_inverse=True)  # -0.0 is 0.0
-    if exact.all():
+    if words is None:
         return ParamColumn(key, runs, codes, levels, ())
     coded = words.combine_chunks().dictionary_encode()
     found = coded.dictionary.to_pylist()
