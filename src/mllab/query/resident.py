@@ -152,9 +152,11 @@ class Resident:
             places = [
                 _place(folds, older.folds[place]) if place in carry.kept else -1 for place in range(len(older.folds))
             ]
-            kept = f"SELECT {picked}, {places}::INTEGER[][fold + 1] AS fold FROM {older.name} WHERE {_survives(carry)}"  # noqa: S608
+            kept = (
+                f"SELECT {picked}, ({places}::INTEGER[])[fold + 1] AS fold FROM {older.name} WHERE {_survives(carry)}"  # noqa: S608
+            )
             fresh = [folds.index(fold) for fold in carry.fresh]
-            sql = f"{kept} UNION ALL SELECT {picked}, {fresh}::INTEGER[][fold + 1] FROM ({self._runs(carry.fresh)})"  # noqa: S608
+            sql = f"{kept} UNION ALL SELECT {picked}, ({fresh}::INTEGER[])[fold + 1] FROM ({self._runs(carry.fresh)})"  # noqa: S608
         else:
             sql = f"SELECT {picked}, fold FROM ({self._runs(folds)})"  # noqa: S608
         name, rows = self._pool.create(cursor, sql)
