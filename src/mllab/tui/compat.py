@@ -6,7 +6,15 @@ the feature behind it is off and the rest works.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import asyncio
+import atexit
+import os
+import signal
+import sys
+import termios
+import threading
+import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.screen import ModalScreen, Screen
@@ -18,14 +26,31 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
+# Seconds that the app has after SIGTERM or SIGHUP to end by itself.
+GRACE_S = 3.0
+_ATTEMPTS = 30
+# Undoes all that Textual's driver turns on. CAN ends a sequence that was cut off in the middle; the rest by name:
+# synchronized output, mouse (five modes), bracketed paste, in-band resizes, focus reports, the kitty keyboard
+# protocol off; wrapping on, alternate screen left, cursor shown, colours reset.
+# Source: ECMA-48; xterm's "XTerm Control Sequences"; https://sw.kovidgoyal.net/kitty/keyboard-protocol/.
+RESTORE = (
+    b"\x18\x1b[?2026l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?2004l\x1b[?2048l\x1b[?1004l"
+    b"\x1b[<u\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"
+)
+
+
+def _writer(app: App[Any]) -> threading.Thread | None:
+    """Return the thread that writes to the terminal, if there is one."""
+    thread = getattr(app._driver, "_writer_thread", None)  # noqa: SLF001  # no public way to ask
+    return thread if isinstance(thread, threading.Thread) else None
+
 
 def backlog(app: App[Any]) -> int:
     """Return how many writes wait for the terminal to take them; 0 where nothing is queued or there is no terminal.
 
     A frame is one write, or three under a terminal with synchronized output. The one being written does not count.
     """
-    thread = getattr(app._driver, "_writer_thread", None)  # noqa: SLF001  # no public way to ask
-    queue = getattr(thread, "_queue", None)
+    queue = getattr(_writer(app), "_queue", None)
     return 0 if queue is None else int(queue.qsize())
 
 
@@ -60,3 +85,83 @@ def suspended(app: App[Any]) -> Iterator[None]:
     """
     with app.batch_update(), app.suspend():
         yield
+
+
+def install_exit_guards(app: App[Any], *, grace_s: float = GRACE_S) -> None:
+    """Leave the terminal as it was however the app ends, but for SIGKILL. Call it before ``app.run()``.
+
+    SIGTERM and SIGHUP end the app as ``app.exit()`` does, with the return code 128 + signal: what a shell shows of a
+    process that a signal ended. An app that has not ended after ``grace_s`` (a blocked event loop, a terminal that
+    reads nothing), or is told so twice, is ended then and there. Leave with ``sys.exit(app.return_code)``.
+    """
+    guard = _ExitGuard(app, grace_s)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, guard.on_signal)
+    signal.signal(signal.SIGURG, _interrupt)
+    atexit.register(guard.restore)
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    """Do nothing: a signal with a handler ends the system call that a thread waits in."""
+
+
+class _ExitGuard:
+    """Knows how the terminal was, and brings it back behind Textual's back."""
+
+    def __init__(self, app: App[Any], grace_s: float) -> None:
+        self._app = app
+        self._grace_s = grace_s
+        self._is_ending = False
+        # The app may end by itself while the watchdog restores; the interpreter must not exit before that is done.
+        self._restoring = threading.RLock()
+        self._attributes: list[Any] | None = None
+        self._terminal = ""
+        if sys.__stdin__ is not None and sys.__stdin__.isatty():
+            with suppress(termios.error, OSError):
+                self._attributes = termios.tcgetattr(sys.__stdin__.fileno())
+                self._terminal = os.ttyname(sys.__stdin__.fileno())
+
+    def on_signal(self, number: int, _frame: Any) -> None:
+        """End the app; runs in the main thread, between two steps of whatever it does."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._end(number)
+        if self._is_ending:
+            self._end(number)
+        self._is_ending = True
+        watchdog = threading.Timer(self._grace_s, self._end, (number,))
+        watchdog.daemon = True
+        watchdog.start()
+        # Through the loop, because a select that waits must be woken.
+        loop.call_soon_threadsafe(lambda: self._app.exit(return_code=128 + number))
+
+    def _end(self, number: int) -> None:
+        self.restore()
+        os._exit(128 + number)
+
+    def restore(self) -> None:
+        """Bring the terminal back, unless the app did; what it has not yet taken of the screen is dropped."""
+        with self._restoring:
+            self._restore()
+
+    def _restore(self) -> None:
+        writer = _writer(self._app)
+        if writer is None or not writer.is_alive() or not self._terminal:
+            return
+        with suppress(OSError, termios.error):  # the terminal may be gone
+            # Opened anew, because a terminal that reads nothing must not hold up the end.
+            output = os.open(self._terminal, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+            sink = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, sys.__stderr__.fileno() if sys.__stderr__ else 2)  # the rest of the writer's queue goes there
+            for _ in range(_ATTEMPTS):
+                # A write that waits for the terminal holds its lock, and a flush alone does not wake it.
+                if writer.ident is not None:
+                    signal.pthread_kill(writer.ident, signal.SIGURG)
+                time.sleep(0.01)
+                termios.tcflush(output, termios.TCOFLUSH)
+                with suppress(BlockingIOError):
+                    os.write(output, RESTORE)
+                    break
+            if self._attributes is not None:
+                termios.tcsetattr(output, termios.TCSANOW, self._attributes)
