@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual.app import ScreenStackError
 from textual.binding import Binding
 from textual.dom import DOMNode
 
@@ -54,7 +55,10 @@ def find(name: str, scopes: tuple[Scope, ...]) -> Action:
 
 def acting_nodes(app: App[Any]) -> Iterator[Acting]:
     """Yield what can perform actions at present: from the focused pane outwards to the app."""
-    node: DOMNode | None = app.focused or app.screen
+    try:
+        node: DOMNode | None = app.focused or app.screen
+    except ScreenStackError:  # the app is closing
+        return
     while node is not None:
         if isinstance(node, Acting):
             yield node

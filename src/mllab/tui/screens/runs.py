@@ -78,7 +78,7 @@ class RunsScreen(TableActions, ColumnActions, SharingActions):
     def on_mount(self) -> None:
         """Take the keyboard to the table."""
         self.set_class(self.mllab.state.shows_detail, "-detail")
-        self.table.fixed_columns = 2
+        self.table.fixed_columns = 1
         self.table.focus()
 
     # -- places ----------------------------------------------------------------------------------------------
@@ -322,7 +322,8 @@ class RunsScreen(TableActions, ColumnActions, SharingActions):
         if row is None:
             static.update("")
             return
-        width = self.query_one("#detail").content_size.width or 40
+        # A cell less than there is: with a scrollbar lines would wrap.
+        width = (self.query_one("#detail").content_size.width or 40) - 1
         engine = self.mllab.reader.lab.engine
         try:
             detail = await self.mllab.reader.call(lambda: run_detail(engine, row.key, spark_cells=16, max_sparks=12))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mllab.query.views import ParamValue
 
 KEY_CELLS = 28
-RUN_CELLS = 24
+RUN_CELLS = 28
 MOST_CHARTS = 60
 SIGNIFICANT = 0.05
 DASH = "\u2013"
@@ -97,8 +97,8 @@ def _metric_cells(compared: Compared[MetricSummary]) -> list[TableCell]:
         text = number(value)
         if distance:
             base = values[0] or 0.0
-            share = f" {distance / abs(base):+.1%}" if base and abs(distance / base) < 100 else ""
-            text += f"  {'+' if distance > 0 else ''}{number(distance)}{share}"
+            share = f" {distance / abs(base):+.1%}" if base and abs(distance / base) < 10 else ""
+            text += f"  {'+' if distance > 0 else ''}{number(distance, 3)}{share}"
         cells.append(TableCell(text, "bad" if math.isnan(value) else "warn" if distance else ""))
     return cells
 

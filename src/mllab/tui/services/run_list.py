@@ -98,7 +98,7 @@ def answer(
             terms = tuple(column(each, keys) for each in view.columns)
         elif terms is None:
             mentioned = [term for term in chosen.columns if term.kind != "run" and not term.has_steps]
-            terms = automatic_columns(engine, sample, mentioned)
+            terms = in_reading_order(automatic_columns(engine, sample, mentioned))
         rows, cells = page(engine, sample, terms)
         now_s = time.time()
         marked = set(pins)
@@ -113,6 +113,18 @@ def answer(
         if view.filter:
             ((present,),) = engine.rows("SELECT count(*) FROM r_runs WHERE deleted IS NULL AND NOT archived")
     return Listed(view, state, refs, tuple(terms), tuple(columns), first, sorted_by, int(present))
+
+
+# The status is the glyph before the row; what tells runs apart comes before what only dates them.
+_LAST = ("duration", "started", "experiment", "id")
+
+
+def in_reading_order(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Return columns for a narrow table: the name, metrics, params, tags, then when and where."""
+    names = [term for term in terms if term.kind == "run" and term.key == "name"]
+    rest = [term for term in terms if term.kind == "run" and term.key in _LAST]
+    rest.sort(key=lambda term: _LAST.index(term.key))
+    return (*names, *(term for term in terms if term.kind != "run"), *rest)
 
 
 def _pinned_first(engine: Engine, refs: NDArray[np.int64], pins: Sequence[str]) -> NDArray[np.int64]:

@@ -42,10 +42,12 @@ class _Candidates(Widget):
         self.found: Sequence[Completed] = ()
         self.chosen = -1
         self.problem = ""
+        self.is_refused = False
 
     def render(self) -> Text:
-        if self.problem:
-            return Text(" " + fit(line(self.problem), self.size.width - 2), "bold red", no_wrap=True, end="")
+        problem = fit(line(self.problem), self.size.width - 2)
+        if self.problem and (self.is_refused or not self.found):
+            return Text(f" {problem}", "bold red" if self.is_refused else "italic", no_wrap=True, end="")
         text = Text(" ", no_wrap=True, end="")
         first = max(self.chosen - 3, 0)
         for place, each in enumerate(self.found[first : first + 24], first):
@@ -174,11 +176,15 @@ class Prompt(Vertical):
         self._suggest()
         field.focus()
 
-    def show_problem(self, text: str) -> None:
-        """Say what is wrong with the text; empty takes it back."""
+    def show_problem(self, text: str, *, is_refused: bool = False) -> None:
+        """Say what is wrong with the text; empty takes it back.
+
+        While one types, most texts are wrong because they are not finished: it is said quietly, and only where there
+        is nothing to complete. ``is_refused`` says it aloud.
+        """
         candidates = self.query_one(_Candidates)
-        if candidates.problem != text:
-            candidates.problem = text
+        if (candidates.problem, candidates.is_refused) != (text, is_refused):
+            candidates.problem, candidates.is_refused = text, is_refused
             candidates.display = bool(text) or self._completer is not None
             candidates.refresh()
 
