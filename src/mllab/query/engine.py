@@ -152,6 +152,12 @@ class Engine:
         """Return the runs with records that are not sealed."""
         return [tail.state.ref for tail in self._refreshed().snapshot.tails]
 
+    def sealed_and_open(self, refs: Collection[int]) -> tuple[list[int], list[int]]:
+        """Return those of ``refs`` that memory has all of, and those with records that are not sealed."""
+        opened = set(self.open_refs())
+        sealed = [ref for ref in refs if ref not in opened]
+        return sealed, [ref for ref in refs if ref in opened] if opened else []
+
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run internal SQL over a fresh snapshot and return its rows."""
 

@@ -254,7 +254,7 @@ def run_rows(engine: Engine, refs: Sequence[int], *, keep: bool = False) -> dict
     # DuckDB's Python client needs pytz for timestamps with a zone; microseconds need nothing.
     found: dict[int, RunRow] = {}
     if keep or engine.resident.has(_FIELDS):
-        sealed, refs = _sealed_and_open(engine, refs)
+        sealed, refs = engine.sealed_and_open(refs)
         if sealed:
             taken = engine.taken(_FIELDS, sealed)
             values = [_plain(taken[name][name], is_time=name in _TIMES) for name in _FIELDS]
@@ -264,11 +264,6 @@ def run_rows(engine: Engine, refs: Sequence[int], *, keep: bool = False) -> dict
     columns = ", ".join(f"epoch_us({name})" if name in _TIMES else f'"{name}"' for name in _FIELDS)
     rows = engine.rows(f"SELECT ref, {columns} FROM ({engine.rows_sql('runs', refs)})")  # noqa: S608  # fixed names
     return found | {int(ref): RunRow(*values) for ref, *values in rows}
-
-
-def _sealed_and_open(engine: Engine, refs: Sequence[int]) -> tuple[list[int], list[int]]:
-    opened = set(engine.open_refs())
-    return [ref for ref in refs if ref not in opened], [ref for ref in refs if ref in opened]
 
 
 def _plain(array: Any, *, is_time: bool = False) -> list[Any]:
@@ -303,7 +298,7 @@ def term_values(
     if not found or not refs:
         return found
     if keep:
-        sealed, refs = _sealed_and_open(engine, refs)
+        sealed, refs = engine.sealed_and_open(refs)
         taken = engine.taken([resident_column(term) for term in found], sealed)
         for term, values in found.items():
             arrays = taken[resident_column(term)]

@@ -10,21 +10,25 @@ import polars as pl
 from polars import selectors
 
 from mllab.errors import UsageError
+from mllab.query.filter_ast import Term
+from mllab.query.filter_sql import MAX_KEYS
 from mllab.query.tables import MANY_REFS
 from mllab.store.schema import param_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from mllab.query.engine import Engine
+    from mllab.query.filter_ast import Kind
 
 CORE_COLUMNS = (
     "run_id", "name", "experiment", "status", "started", "ended", "duration", "attempt", "parent_id", "forked_from",
     "forked_step", "user", "host", "note", "archived", "damaged", "error",
 )  # fmt: skip
 _GROUPS = ("params", "tags", "metrics")
+_KINDS: dict[str, Kind] = {"params": "param", "tags": "tag", "summaries": "metric"}
 
 
 def wide_frame(engine: Engine, refs: Sequence[int], columns: Sequence[str] | None) -> pl.DataFrame:
@@ -55,33 +59,47 @@ def wide_frame(engine: Engine, refs: Sequence[int], columns: Sequence[str] | Non
 
 
 def _core(engine: Engine, refs: Sequence[int], names: Sequence[str]) -> pl.DataFrame:
-    chosen = ", ".join(f'r."{name}"' for name in names)
-    table = engine.arrow(
-        f"""SELECT r.ref, {chosen} FROM (SELECT unnest(?::BIGINT[]) AS ref,
-            generate_subscripts(?::BIGINT[], 1) AS place)
-        JOIN ({engine.rows_sql("runs", refs)}) r USING (ref) ORDER BY place""",  # noqa: S608  # fixed column names
-        [list(refs), list(refs)],
-    )
+    columns = ["ref", *names]
+    if engine.resident.is_worth_loading(columns):
+        sealed, opened = engine.sealed_and_open(refs)
+        taken = engine.taken(columns, sealed)
+        frames = [_frame({name: taken[name][name] for name in columns})]
+    else:
+        opened, frames = list(refs), []
+    if opened or not frames:
+        picked = ", ".join(f'"{name}"' for name in columns)
+        frames.append(_polars(engine.arrow(f"SELECT {picked} FROM ({engine.rows_sql('runs', opened)})")))  # noqa: S608  # fixed column names
+    frame = pl.concat(frames) if len(frames) > 1 else frames[0]
+    places = np.argsort(frame["ref"].to_numpy(), kind="stable")
+    order = np.argsort(np.argsort(np.asarray(refs, np.int64), kind="stable"), kind="stable")
+    # DuckDB names the zone Etc/UTC; one zone has one name here.
+    zoned = selectors.datetime(time_zone="*").dt.convert_time_zone("UTC")
+    return frame[places[order]].drop("ref").with_columns(zoned)
+
+
+def _polars(table: Any) -> pl.DataFrame:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
-    # DuckDB names the zone Etc/UTC; one zone has one name here.
-    return frame.drop("ref").with_columns(selectors.datetime(time_zone="*").dt.convert_time_zone("UTC"))
+    return frame
+
+
+def _frame(arrays: dict[str, Any]) -> pl.DataFrame:
+    import pyarrow as pa
+
+    return _polars(pa.table(arrays))
 
 
 def _rows(
-    engine: Engine, table: str, columns: str, places: dict[int, int], keys: Sequence[str] | None
+    engine: Engine, table: str, columns: Sequence[str], places: dict[int, int], keys: Sequence[str] | None
 ) -> Iterator[tuple[str, NDArray[np.intp], pl.DataFrame]]:
     """Yield (key, places of its runs in the frame, its rows) for each key in use."""
-    source = f"({engine.rows_sql(table, list(places))})" if len(places) <= MANY_REFS else f"r_{table}"
-    params = list(keys or ())
-    # As constants the keys choose row groups; a list to look in would read them all.
-    where = "" if keys is None else f"WHERE key IN ({', '.join('?' * len(params))})"
+    if not places:
+        return
     # In polars from here on: pyarrow's conversions would import pandas, where it is installed, which takes 0.15 s.
-    rows = pl.from_arrow(
-        engine.arrow(f"SELECT key, ref, {columns} FROM {source} {where} ORDER BY key", params)  # noqa: S608
-    )
-    assert isinstance(rows, pl.DataFrame)
-    if not rows.height or not places:
+    rows = _kept_rows(engine, table, columns, places, keys) if keys is not None else None
+    if rows is None:
+        rows = _read_rows(engine, table, columns, list(places), keys)
+    if not rows.height:
         return
     refs = rows["ref"].to_numpy()
     place = np.full(max(int(refs.max()), *places) + 1, -1, np.intp)
@@ -95,8 +113,40 @@ def _rows(
         start += length
 
 
+def _read_rows(
+    engine: Engine, table: str, columns: Sequence[str], refs: Sequence[int], keys: Sequence[str] | None
+) -> pl.DataFrame:
+    """Return (key, ref, columns) of some runs, and perhaps of others, sorted by key."""
+    source = f"({engine.rows_sql(table, refs)})" if len(refs) <= MANY_REFS else f"r_{table}"
+    params = list(keys or ())
+    # As constants the keys choose row groups; a list to look in would read them all.
+    where = "" if keys is None else f"WHERE key IN ({', '.join('?' * len(params))})"
+    picked = ", ".join(("key", "ref", *columns))
+    return _polars(engine.arrow(f"SELECT {picked} FROM {source} {where} ORDER BY key", params))  # noqa: S608
+
+
+def _kept_rows(
+    engine: Engine, table: str, columns: Sequence[str], refs: Collection[int], keys: Sequence[str]
+) -> pl.DataFrame | None:
+    """Return the same from memory; None where these keys are not kept there."""
+    terms = {key: Term(_KINDS[table], key, "last" if table == "summaries" else "") for key in keys}
+    if len(terms) > MAX_KEYS or not engine.resident.is_worth_loading(terms.values()):
+        return None
+    sealed, opened = engine.sealed_and_open(refs)
+    taken = engine.taken(terms.values(), sealed)
+    numbers = pl.Series("ref", sealed, pl.Int64)
+    frames = []
+    for key, term in terms.items():
+        arrays = taken[term] if table != "tags" else {"value": taken[term]["text"]}
+        frame = _frame(arrays).select(pl.lit(key).alias("key"), numbers, *columns)
+        frames.append(frame.filter(pl.col(columns[0]).is_not_null()))
+    if opened:
+        frames.append(_read_rows(engine, table, columns, opened, keys))
+    return pl.concat(frames).sort("key", maintain_order=True)
+
+
 def _param_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
-    for key, where, rows in _rows(engine, "params", "type, number, text", places, keys):
+    for key, where, rows in _rows(engine, "params", ("type", "number", "text"), places, keys):
         kinds = set(rows["type"].unique().to_list()) - {"null"}
         name = f"params.{key}"
         if kinds <= {"int", "float"} and "float" in kinds:
@@ -113,12 +163,12 @@ def _param_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] |
 
 
 def _tag_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
-    for key, where, rows in _rows(engine, "tags", "value", places, keys):
+    for key, where, rows in _rows(engine, "tags", ("value",), places, keys):
         yield _scatter_objects(f"tags.{key}", len(places), where, rows["value"].to_list(), pl.String)
 
 
 def _metric_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
-    for key, where, rows in _rows(engine, "summaries", "last", places, keys):
+    for key, where, rows in _rows(engine, "summaries", ("last",), places, keys):
         yield _scatter(f"metrics.{key}", len(places), where, rows["last"].to_numpy(), pl.Float64)
 
 
