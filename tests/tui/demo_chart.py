@@ -66,7 +66,7 @@ class Demo(App[None]):
 
     def step(self) -> None:
         if self.is_live:
-            self.seen = min(self.seen + max(self.points // 200, 1), self.points)
+            self.seen = min(self.seen + max(self.points // 400, 1), self.points)
         self.grid.show({name: [self.part(each) for each in series] for name, series in self.curves.items()})
 
     def part(self, series: Series) -> Series:

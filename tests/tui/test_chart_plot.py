@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mllab.security import terminal
 from mllab.tui.widgets import chart_frame, chart_plot
 from mllab.tui.widgets.chart_columns import cut, trace
 from mllab.tui.widgets.chart_data import ChartView, Series, in_order
 from mllab.tui.widgets.chart_layout import lay_out
 from mllab.tui.widgets.chart_scale import Scale
+from mllab.tui.widgets.chart_style import series_style
 
 MILLION = np.arange(1_000_000, dtype=np.float64)
 
@@ -22,10 +24,11 @@ MILLION = np.arange(1_000_000, dtype=np.float64)
 def drawn(series, view=None, size=(80, 24), cursor=None, **options):
     view = view or ChartView()
     layout = lay_out(*size)
+    assert layout is not None
     curves = chart_plot.prepare(series, view)
     plot = chart_plot.draw(curves, view, layout, **options)
     frame = chart_frame.compose(plot, curves, view, layout=layout, title="loss", cursor=cursor)
-    return plot, ["".join(text for text, _ in row) for row in frame.rows]
+    return plot, ["".join(text for text, _ in frame.row(y)) for y in range(size[1])]
 
 
 def series(y, x=None, **more) -> Series:
@@ -160,13 +163,13 @@ def test_a_later_series_covers_an_earlier_one() -> None:
     plot, _ = drawn([series([1.0] * 9, color=0), series([1.0] * 9, color=3)])
     styles = set(plot.canvas.styles[plot.canvas.codes >= 0x2800].tolist())
     assert len(styles) == 1
-    assert styles == {chart_plot.chart_style.series_style(3)}
+    assert styles == {series_style(3)}
 
 
 def test_a_band_is_a_half_tone_behind_its_line() -> None:
     y = np.linspace(0, 1, 50)
     plot, _ = drawn([series(y, band=(y - 1, y + 1))])
-    dim = chart_plot.chart_style.series_style(0, is_dim=True)
+    dim = series_style(0, is_dim=True)
     assert 0.3 < dots(plot).mean() < 0.7
     assert (plot.canvas.styles == dim).sum() > (plot.canvas.styles == dim - 2).sum() > 50
 
@@ -200,6 +203,7 @@ def test_labels_from_outside_cannot_move_the_columns() -> None:
 def test_parts_give_way_in_order() -> None:
     def parts(width, height):
         layout = lay_out(width, height)
+        assert layout is not None
         return bool(layout.legend_rows), layout.has_footer, layout.has_labels, layout.has_rule
 
     assert parts(36, 9) == (True, True, True, True)
@@ -249,7 +253,7 @@ def test_any_floats_can_be_drawn(data, view, size, cursor, has_markers) -> None:
         )
     plot, lines = drawn(curves, view, size, cursor, has_markers=has_markers)
     assert len(lines) == size[1]
-    assert all(chart_frame.terminal.width(line) <= size[0] for line in lines)
+    assert all(terminal.width(line) <= size[0] for line in lines)
     assert plot.x.low < plot.x.high
     assert plot.y.low < plot.y.high
     # Every NaN that has a place on the axis is marked.

@@ -95,7 +95,7 @@ class Chart(Widget, can_focus=True):
         self._view = ChartView()
         self._layout: Layout | None = None
         self._plot: chart_plot.Plot | None = None
-        self._rows: list[chart_frame.Row] = []
+        self._frame: chart_frame.Frame | None = None
         self._styles_by_number: dict[int, Style] = {}
         self._palette: list[Style] = []
         self._drag_from: int | None = None
@@ -153,6 +153,9 @@ class Chart(Widget, can_focus=True):
             place = plot.x.fraction(self.cursor)
             cell = round(place * last) // 2 + columns
             edge = plot.x.value((2 * cell + (-0.5 if columns > 0 else 1.5)) / last)
+            # A point on the border of two cells is not moved to again.
+            beyond = math.nextafter(self.cursor, math.copysign(math.inf, columns))
+            edge = max(edge, beyond) if columns > 0 else min(edge, beyond)
         found = [
             x[at]
             for x in xs
@@ -293,11 +296,11 @@ class Chart(Widget, can_focus=True):
 
     def watch_title(self) -> None:
         """Write another title."""
-        self._recompose_rows()
+        self._compose_frame(is_same_plot=True)
 
     def watch_cursor(self) -> None:
         """Draw the rule elsewhere; the curves stay as they were drawn."""
-        self._recompose_rows()
+        self._compose_frame(is_same_plot=True)
 
     def notify_style_update(self) -> None:
         """Forget styles of the theme before."""
@@ -322,39 +325,43 @@ class Chart(Widget, can_focus=True):
         if self._layout is not None:
             has_markers = self.app.no_color and len(self._curves) > 1
             self._plot = chart_plot.draw(self._curves, self._view, self._layout, has_markers=has_markers)
-        self._recompose_rows()
+        self._compose_frame(is_same_plot=False)
 
-    def _recompose_rows(self) -> None:
-        """Compose the rows anew, and mark for painting only the cells that differ."""
+    def _compose_frame(self, *, is_same_plot: bool) -> None:
+        """Compose what is shown anew, and mark for painting only the cells that differ."""
         if not self.is_attached:
             return
-        old = self._rows
-        if self._plot is None or self._layout is None:
-            width = self.content_size.width
-            self._rows = [[(terminal.fit(self.title, width), chart_style.TITLE)]] if width else []
-        else:
-            frame = chart_frame.compose(
-                self._plot, self._curves, self._view, layout=self._layout, title=self.title, cursor=self.cursor
+        before = self._frame
+        self._frame = None
+        if self._plot is not None and self._layout is not None:
+            self._frame = chart_frame.compose(
+                self._plot,
+                self._curves,
+                self._view,
+                layout=self._layout,
+                title=self.title,
+                cursor=self.cursor,
+                same_plot=before if is_same_plot else None,
             )
-            self._rows = frame.rows
-        if len(old) != len(self._rows):
+        if before is None or self._frame is None or before.layout != self._frame.layout:
             self.refresh()
             return
-        changed = []
-        for y, (before, after) in enumerate(zip(old, self._rows, strict=True)):
-            ends = chart_frame.changed_ends(before, after)
-            if ends is not None:
-                changed.append(Region(ends[0], y, ends[1] - ends[0], 1))
+        changed = self._frame.differences(before)
         if changed:
-            self.refresh(*changed)
+            self.refresh(*(Region(first, y, end - first, 1) for y, first, end in changed))
 
     def render_line(self, y: int) -> Strip:
         """Return one line."""
         width = self.content_size.width
-        if y >= len(self._rows):
-            return Strip.blank(width, self._style(chart_style.PLAIN))
-        segments = [Segment(text, self._style(style)) for text, style in self._rows[y] if text]
-        return Strip(segments).adjust_cell_length(width, self._style(chart_style.PLAIN))
+        plain = self._style(chart_style.PLAIN)
+        if self._frame is None:
+            # Too small for a plot.
+            name = terminal.fit(terminal.line(self.title), width) if y == 0 else ""
+            return Strip([Segment(name, self._style(chart_style.TITLE))]).adjust_cell_length(width, plain)
+        if y >= self._frame.layout.height:
+            return Strip.blank(width, plain)
+        segments = [Segment(text, self._style(style)) for text, style in self._frame.row(y) if text]
+        return Strip(segments).adjust_cell_length(width, plain)
 
     def _style(self, number: int) -> Style:
         found = self._styles_by_number.get(number)

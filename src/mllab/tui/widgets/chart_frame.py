@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mllab.security import terminal
 from mllab.tui.widgets import chart_ticks
-from mllab.tui.widgets.chart_canvas import BLANK
+from mllab.tui.widgets.chart_canvas import BLANK, Canvas
 from mllab.tui.widgets.chart_plot import Curve, Plot, tick_count
 from mllab.tui.widgets.chart_style import (
     ALERT,
@@ -21,7 +19,6 @@ from mllab.tui.widgets.chart_style import (
     LEGEND,
     PLAIN,
     TITLE,
-    is_series,
     marker,
     series_style,
     under_cursor,
@@ -40,25 +37,66 @@ _LEAST_NAME = 8
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """All that a chart shows, as rows of stretches of one style."""
+    """All that a chart shows: rows of text ``above`` and ``below`` the plot, its y ``axis``, and its ``canvas``."""
 
-    rows: list[Row]
+    layout: Layout
+    above: list[Row]
+    axis: list[Row]
+    canvas: Canvas
+    below: list[Row]
+
+    def row(self, y: int) -> Row:
+        """Return one row as stretches of one style."""
+        inside = y - self.layout.plot_top
+        if inside < 0:
+            return self.above[y]
+        if inside < self.layout.plot_height:
+            return [*self.axis[inside], *self.canvas.spans(inside)]
+        return self.below[inside - self.layout.plot_height]
+
+    def differences(self, other: Frame) -> list[tuple[int, int, int]]:
+        """Return what looks unlike another frame of the same layout: rows, first columns and ends.
+
+        The plot is compared cell by cell, what is around it line by line.
+        """
+        top, width = self.layout.plot_top, self.layout.width
+        below = top + self.layout.plot_height
+        parts = ((0, self.above, other.above), (top, self.axis, other.axis), (below, self.below, other.below))
+        found = {
+            start + y: (0, width)
+            for start, rows, before in parts
+            for y, (row, old) in enumerate(zip(rows, before, strict=True))
+            if row != old
+        }
+        for inside, first, end in self.canvas.differences(other.canvas):
+            found.setdefault(top + inside, (self.layout.gutter + first, self.layout.gutter + end))
+        return [(y, first, end) for y, (first, end) in found.items()]
 
 
 def compose(
-    plot: Plot, curves: Sequence[Curve], view: ChartView, *, layout: Layout, title: str, cursor: float | None
+    plot: Plot,
+    curves: Sequence[Curve],
+    view: ChartView,
+    *,
+    layout: Layout,
+    title: str,
+    cursor: float | None,
+    same_plot: Frame | None = None,
 ) -> Frame:
-    """Compose the rows of a chart around its plot."""
-    rows = [_title(curves, view, layout, title, cursor)]
-    rows += legend(curves, layout, cursor)
-    rows += _plot_rows(plot, curves, layout, cursor)
+    """Compose a chart around its plot; an earlier frame of the ``same_plot`` spares what no cursor changes."""
+    above = [_title(curves, view, layout, title, cursor), *legend(curves, layout, cursor)]
+    canvas = _canvas(plot, curves, cursor)
+    if same_plot is not None:
+        return Frame(layout, above, same_plot.axis, canvas, same_plot.below)
+    below = []
+    marks = _x_ticks(plot, view) if layout.has_labels and plot.counts.points else {}
     if layout.has_rule:
-        rows.append(_rule(plot, view, layout))
+        below.append(_rule(plot, layout, marks))
     if layout.has_labels:
-        rows.append(_labels(plot, view, layout))
+        below.append(_labels(layout, marks))
     if layout.has_footer:
-        rows.append([(terminal.fit(footer(plot, view), layout.width), FOOTER)])
-    return Frame(rows)
+        below.append([(terminal.fit(footer(plot, view), layout.width), FOOTER)])
+    return Frame(layout, above, _axis(plot, layout), canvas, below)
 
 
 def cursor_cell(plot: Plot, cursor: float | None) -> int | None:
@@ -127,27 +165,32 @@ def legend(curves: Sequence[Curve], layout: Layout, cursor: float | None) -> lis
     return rows + [[] for _ in range(layout.legend_rows - len(rows))]
 
 
-def _plot_rows(plot: Plot, curves: Sequence[Curve], layout: Layout, cursor: float | None) -> list[Row]:
-    canvas = plot.canvas
+def _canvas(plot: Plot, curves: Sequence[Curve], cursor: float | None) -> Canvas:
+    """Return the plot with the rule of the cursor, or with a word where there is nothing to see."""
+    canvas = plot.canvas.copy()
     cell = cursor_cell(plot, cursor)
-    kept = None
     if cell is not None:
-        kept = canvas.codes[:, cell].copy(), canvas.styles[:, cell].copy()
         for row in range(canvas.height):
             if canvas.codes[row, cell] == BLANK:
                 canvas.put(row, cell, "│", CURSOR)
             else:
                 canvas.styles[row, cell] = under_cursor(int(canvas.styles[row, cell]))
-    rows = [canvas.spans(row) for row in range(layout.plot_height)]
-    if cell is not None and kept is not None:
-        canvas.codes[:, cell], canvas.styles[:, cell] = kept
-    if not plot.has_values and rows:
-        rows[(len(rows) - 1) // 2] = [(_empty(plot, curves).center(canvas.width)[: canvas.width], EMPTY)]
-    if layout.gutter:
-        labels = _y_labels(plot) if plot.has_values else {}
-        for row, spans in enumerate(rows):
-            text = labels.get(row, "")
-            rows[row] = [(text.rjust(layout.gutter - 1), LABEL), ("┤" if text else "│", AXIS), *spans]
+    if not plot.has_values:
+        text = _empty(plot, curves)[: canvas.width]
+        for place, character in enumerate(text, (canvas.width - len(text)) // 2):
+            canvas.put((canvas.height - 1) // 2, place, character, EMPTY)
+    return canvas
+
+
+def _axis(plot: Plot, layout: Layout) -> list[Row]:
+    """Return the y axis beside each row of the plot."""
+    if not layout.gutter:
+        return [[] for _ in range(layout.plot_height)]
+    labels = _y_labels(plot) if plot.has_values else {}
+    rows: list[Row] = []
+    for row in range(layout.plot_height):
+        label = labels.get(row, "").rjust(layout.gutter - 1)
+        rows.append([(label, LABEL), ("┤", AXIS)] if row in labels else [(label + "│", AXIS)])
     return rows
 
 
@@ -188,12 +231,11 @@ def _x_ticks(plot: Plot, view: ChartView) -> dict[int, str]:
     return found
 
 
-def _rule(plot: Plot, view: ChartView, layout: Layout) -> Row:
-    marks = dict.fromkeys(_x_ticks(plot, view), "┬") if layout.has_labels and plot.has_values else {}
+def _rule(plot: Plot, layout: Layout, marks: dict[int, str]) -> Row:
     row: Row = [(" " * (layout.gutter - 1) + "└", AXIS)] if layout.gutter else []
     line = ["─"] * plot.canvas.width
-    for cell, glyph in marks.items():
-        line[cell] = glyph
+    for cell in marks:
+        line[cell] = "┬"
     start = 0
     for cell in sorted(plot.nan_cells):
         row += [("".join(line[start:cell]), AXIS), ("×", ALERT)]  # noqa: RUF001  # no letter: a cross that marks
@@ -201,12 +243,10 @@ def _rule(plot: Plot, view: ChartView, layout: Layout) -> Row:
     return [*row, ("".join(line[start:]), AXIS)]
 
 
-def _labels(plot: Plot, view: ChartView, layout: Layout) -> Row:
-    if not plot.counts.points:
-        return []
+def _labels(layout: Layout, marks: dict[int, str]) -> Row:
     line = [" "] * layout.width
     free = 0
-    for cell, text in sorted(_x_ticks(plot, view).items()):
+    for cell, text in sorted(marks.items()):
         start = min(max(layout.gutter + cell - len(text) // 2, 0), layout.width - len(text))
         if start >= free:
             line[start : start + len(text)] = text
@@ -243,32 +283,3 @@ def footer(plot: Plot, view: ChartView) -> str:
         places = f" at {counts.median_places:,} places" if counts.median_places else ""
         parts.append(f"median of {counts.median_window}{places}")
     return " · ".join(parts)
-
-
-def changed_ends(old: Row, new: Row) -> tuple[int, int] | None:
-    """Return the first and the end of the cells that differ between two rows, None when they are the same."""
-    if old == new:
-        return None
-    before, after = _cells(old), _cells(new)
-    size = max(len(before), len(after))
-    before += [(" ", PLAIN)] * (size - len(before))
-    after += [(" ", PLAIN)] * (size - len(after))
-    differs = np.fromiter((a != b for a, b in zip(before, after, strict=True)), dtype=bool, count=size)
-    where = np.flatnonzero(differs)
-    return (int(where[0]), int(where[-1]) + 1) if len(where) else None
-
-
-def _cells(row: Row) -> list[tuple[str, int]]:
-    """Return a row as one entry for each cell; what takes two cells is followed by an empty one."""
-    found: list[tuple[str, int]] = []
-    for text, style in row:
-        if text.isascii() or is_series(style):
-            found += [(character, style) for character in text]
-            continue
-        for character in text:
-            width = terminal.width(character)
-            if width == 0 and found:
-                found[-1] = (found[-1][0] + character, style)
-            elif width:
-                found += [(character, style), *[("", style)] * (width - 1)]
-    return found

@@ -223,13 +223,14 @@ class ChartGrid(Container):
     def on_chart_cursor_moved(self, event: Chart.CursorMoved) -> None:
         """Move the cursor of the other charts too."""
         event.stop()
-        self.cursor = event.x
+        # Of several moves in a row the last counts, also while the first is still being told.
+        self.cursor = event.chart.cursor
         self.post_message(self.CursorMoved(event.x))
 
     def on_chart_view_changed(self, event: Chart.ViewChanged) -> None:
         """Look at the other charts the same way."""
         event.stop()
-        self.set_view(event.view)
+        self.set_view(event.chart.view)
         self.post_message(self.ViewChanged(event.view))
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:

@@ -162,6 +162,7 @@ def draw(curves: Sequence[Curve], view: ChartView, layout: Layout, *, has_marker
             for cell in np.unique(where // 2).tolist():
                 canvas.put(row, cell, glyph, style)
         plot.nan_cells.update(np.unique(columns.nan // 2).tolist())
+    canvas.join_blanks()
     return plot
 
 
