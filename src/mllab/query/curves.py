@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mllab.query.decimate import decimate
+from mllab.query.decimate import decimate, decimate_blocks
+from mllab.query.long_curves import read_long_curves, within
+from mllab.query.pieces import read_pieces
 from mllab.query.relations import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from mllab.query.engine import Engine
+    from mllab.query.long_curves import LongCurve
+    from mllab.query.pieces import Piece
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,72 +59,43 @@ def curves(
     wanted = sorted(engine.keys("summaries") if keys is None else set(keys))
     if not wanted or not refs:
         return
-    words = ", ".join(map(quoted, wanted))
-    conditions = [f"key IN ({words})"] if keys is not None else []
-    conditions += [f"step >= {int(steps[0])}"] if steps[0] is not None else []
-    conditions += [f"step <= {int(steps[1])}"] if steps[1] is not None else []
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    # As an ENUM the key travels as a small number; a string per point would cost more than the point.
-    key = "" if len(wanted) == 1 else f", key::ENUM ({words}) AS key"
-    columns = f"ref, step, epoch_us(time) AS time, value{key}"
+    found: dict[tuple[int, str], list[Piece]] = {}
     with engine.steady():
-        source = engine.points_sql(refs, newest=newest)
-        found = _pieces(engine.arrow(f"SELECT {columns} FROM ({source}) {where}"), wanted)  # noqa: S608  # quoted keys
-        mixed = sorted({ref for (ref, _), pieces in found.items() if not _fit_together(pieces)})
-        if mixed:
-            # Steps that were logged more than once. To sort all rows for their sake would take twice as long.
-            source = engine.points_sql(mixed, newest=newest)
-            sql = f"SELECT {columns} FROM ({source}) p {where} ORDER BY ref, p.key, step, attempt, seq"  # noqa: S608
-            found |= _pieces(engine.arrow(sql), wanted)
+        long = {}
+        if max_points is not None:
+            long = read_long_curves(engine, refs, wanted, max_points, newest=newest, steps=steps)
+        for group, names in _still_to_read(refs, wanted, long):
+            conditions = [f"key IN ({', '.join(map(quoted, names))})"] if keys is not None or long else []
+            found |= read_pieces(engine, group, names, [*conditions, *within(steps)], newest=newest)
     for ref in refs:
         for name in wanted:
-            pieces = found.get((ref, name))
-            if pieces is not None:
+            whole, pieces = long.get((ref, name)), found.get((ref, name))
+            if max_points is not None and whole is not None:
+                yield _long_curve(ref, name, whole, max_points)
+            elif pieces is not None:
                 yield _curve(ref, name, pieces, max_points)
 
 
-class _Piece(NamedTuple):
-    """Rows of one curve that came one after the other, in ascending order of step."""
-
-    step: NDArray[np.int64]
-    time: NDArray[np.int64]
-    value: NDArray[np.float64]
-
-
-def _pieces(table: pa.Table, wanted: Sequence[str]) -> dict[tuple[int, str], list[_Piece]]:
-    """Return the rows of each run and key. DuckDB keeps the order of rows only within stretches of its own making."""
-    found: dict[tuple[int, str], list[_Piece]] = {}
-    for batch in table.to_batches():
-        ref, step, time, value = (_view(batch.column(name)) for name in ("ref", "step", "time", "value"))
-        changes = (ref[1:] != ref[:-1]) | (step[1:] < step[:-1])
-        names, codes = list(wanted), None
-        if len(wanted) > 1:
-            key = batch.column("key")
-            names, codes = [str(word) for word in key.dictionary], _view(key.indices)
-            changes |= codes[1:] != codes[:-1]
-        bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(ref)]
-        for start, stop in pairwise(bounds):
-            name = names[0 if codes is None else int(codes[start])]
-            piece = _Piece(step[start:stop], time[start:stop], value[start:stop])
-            found.setdefault((int(ref[start]), name), []).append(piece)
-    return found
+def _still_to_read(
+    refs: Sequence[int], keys: Sequence[str], done: Collection[tuple[int, str]]
+) -> list[tuple[Sequence[int], list[str]]]:
+    """Return the runs and keys that are left, keys together that are left of the same runs."""
+    done_refs: dict[str, set[int]] = {}
+    for ref, key in done:
+        done_refs.setdefault(key, set()).add(ref)
+    groups: dict[frozenset[int], list[str]] = {}
+    for key in keys:
+        groups.setdefault(frozenset(done_refs.get(key, ())), []).append(key)
+    left = [([ref for ref in refs if ref not in gone], names) for gone, names in groups.items()]
+    return [(group, names) for group, names in left if group]
 
 
-def _view(column: pa.Array) -> NDArray[Any]:
-    """Return a column of numbers without nulls as an array, not copied. ``to_numpy`` would import pandas."""
-    dtype = np.dtype(str(column.type))  # Arrow's names for numbers are numpy's
-    return np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)
+def _long_curve(ref: int, key: str, whole: LongCurve, max_points: int) -> Curve:
+    rows = decimate_blocks(whole.value, whole.counts, max_points)
+    return Curve(ref, key, whole.step[rows], whole.time[rows], whole.value[rows], int(whole.counts.sum()))
 
 
-def _fit_together(pieces: list[_Piece]) -> bool:
-    """Put pieces in order of step; return whether no step is there twice."""
-    pieces.sort(key=lambda piece: int(piece.step[0]))
-    return all(np.all(step[1:] > step[:-1]) for step, _, _ in pieces) and all(
-        before.step[-1] < after.step[0] for before, after in pairwise(pieces)
-    )
-
-
-def _curve(ref: int, key: str, pieces: list[_Piece], max_points: int | None) -> Curve:
+def _curve(ref: int, key: str, pieces: list[Piece], max_points: int | None) -> Curve:
     step, time, value = zip(*pieces, strict=True)
     values = _joined(value)
     if max_points is None or len(values) <= max_points:
