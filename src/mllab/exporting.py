@@ -295,6 +295,6 @@ def _markdown(page: RunPage) -> Iterator[str]:
 
 def _escaped(text: str) -> str:
     """Escape every character that Markdown, or HTML in it, reads as markup."""
-    for mark in "\\`*_[]<>|#":
+    for mark in "\\`*_[]<>|#&~":
         text = text.replace(mark, f"\\{mark}")
     return text

@@ -1,26 +1,21 @@
-"""Tables, numbers and files: what the command line's output is made of."""
+"""Tables, numbers and streams: what the command line's output is made of."""
 
 from __future__ import annotations
 
-import csv
 import doctest
 import io
-import json
-import os
-from pathlib import Path
-from typing import IO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mllab import wording
-from mllab.cli import edit, output, screen
-from mllab.cli.output import binary_output, guarded
+from mllab import edits, wording
+from mllab.cli import screen
+from mllab.cli.output import binary_output
 from mllab.cli.runs_list import split_columns
-from mllab.cli.screen import ASCII, UNICODE, Screen, can_show_unicode, json_lines, json_text
+from mllab.cli.screen import ASCII, UNICODE, Screen, can_show_unicode
 from mllab.cli.table import Cell, Column, print_pairs, print_table, wrap
-from mllab.errors import UsageError, WriteError
+from mllab.errors import UsageError
 from mllab.security.terminal import width
 
 
@@ -29,7 +24,7 @@ def make_screen(columns: int | None = None, *, color: bool = False) -> tuple[Scr
     return Screen(stream, columns, color=color, glyphs=UNICODE), stream
 
 
-@pytest.mark.parametrize("module", [wording, output, edit], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [wording, edits], ids=lambda m: m.__name__)
 def test_examples(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted
@@ -135,17 +130,6 @@ def test_glyphs_fit_the_encoding(encoding: str, glyphs: object) -> None:
     assert set(UNICODE.status) == set(ASCII.status)
 
 
-def test_json_is_strict_and_ascii() -> None:
-    data = {"loss": float("nan"), "up": [float("inf"), -float("inf")], "name": "\x1b[2J\u202e訓"}
-    text = json_text(data)
-    assert text.isascii()
-    assert "\x1b" not in text
-    loaded = json.loads(text, parse_constant=pytest.fail)
-    assert loaded == {"loss": "NaN", "up": ["Infinity", "-Infinity"], "name": "\x1b[2J\u202e訓"}
-    assert json.loads("".join(json_lines([]))) == []
-    assert json.loads("".join(json_lines([1, {"a": 2}], '{"x":[', "]}"))) == {"x": [1, {"a": 2}]}
-
-
 def test_sparklines() -> None:
     assert wording.sparkline([0, 1, 2, 3], "▁▃▅█", "!") == "▁▃▅█"
     assert wording.sparkline([5, 5], "▁▃▅█", "!") == "▃▃"
@@ -180,47 +164,6 @@ def test_sizes_round_up_into_the_next_unit() -> None:
         "99.4 kB",
         "1.0 TB",
     ]
-
-
-@pytest.mark.parametrize(
-    "text", ["=1+1", "+A1", "-1+cmd", "@SUM(A1)", "\t=1", "\r=1", "-", "=", "- item", "-1e5x", "+1_0"]
-)
-def test_formulas_are_guarded(text: str) -> None:
-    assert guarded(text) == f"'{text}"
-
-
-@pytest.mark.parametrize("text", ["adam", "", "1.5", "-1.5", "+3", "-1e-5", "'=1", " =1", "a=b"])
-def test_other_texts_are_left_alone(text: str) -> None:
-    assert guarded(text) == text
-
-
-def test_guarded_cells_survive_a_csv_reader() -> None:
-    text = io.StringIO()
-    csv.writer(text).writerow([guarded('=HYPERLINK("http://x","y")'), "plain"])
-    assert next(csv.reader(io.StringIO(text.getvalue())))[0].startswith("'=")
-
-
-def fail_half_way(stream: IO[bytes]) -> None:
-    stream.write(b"half")
-    raise ValueError("half way")
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "out.csv"
-    path.write_text("before")
-    with pytest.raises(ValueError, match="half"), binary_output(str(path)) as stream:
-        fail_half_way(stream)
-    assert path.read_text() == "before"
-    assert os.listdir(tmp_path) == ["out.csv"]
-    with binary_output(str(path)) as stream:
-        stream.write(b"after")
-    assert path.read_text() == "after"
-    assert os.listdir(tmp_path) == ["out.csv"]
-
-
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WriteError, match=r"missing/out\.csv"), binary_output(str(tmp_path / "missing" / "out.csv")):
-        pytest.fail("never gets here")
 
 
 def test_binary_formats_do_not_go_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

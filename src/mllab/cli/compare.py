@@ -134,7 +134,7 @@ def _print_below(screen: Screen, comparison: Comparison, rows: list[tuple[str, s
 
 
 def _as_json(comparison: Comparison, by: str) -> dict[str, Any]:
-    from mllab.cli.runs_list import run_as_json
+    from mllab.exporting import run_as_json
     from mllab.query.comparison import change
 
     metrics = []

@@ -7,12 +7,12 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from mllab.cli.completion_values import complete_run
-from mllab.cli.export import format_of
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
-from mllab.cli.output import binary_output, guarded
+from mllab.cli.output import binary_output
 from mllab.cli.runs_list import split_columns
 from mllab.cli.screen import note, print_json
 from mllab.cli.table import Column, print_table
+from mllab.exporting import format_of, guarded
 from mllab.ids import short_id
 from mllab.wording import number, plural, sparkline
 
@@ -215,7 +215,7 @@ def _tables(
 def _write_lines(tables: Iterator[Any], stream: IO[bytes]) -> int:
     import pyarrow as pa
 
-    from mllab.cli.screen import json_text
+    from mllab.json_text import json_text
     from mllab.wording import iso_time
 
     count = 0

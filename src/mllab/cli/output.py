@@ -9,7 +9,8 @@ import sys
 from typing import IO, TYPE_CHECKING
 
 from mllab.cli.screen import is_tty
-from mllab.errors import UsageError, WriteError
+from mllab.errors import UsageError
+from mllab.exporting import whole_file
 from mllab.security.terminal import block
 
 if TYPE_CHECKING:
@@ -46,40 +47,5 @@ def binary_output(path: str | None, *, what: str = "") -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, path)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise WriteError(
-            f"Could not write {path}: {error.strerror or error}.", "Name another file with -o.", code="USE-005"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-
-
-def guarded(text: str) -> str:
-    """Return a text for a CSV cell that no spreadsheet takes for a formula.
-
-    A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return gets an apostrophe in front, which
-    spreadsheets hide; plain numbers stay as they are. Source: OWASP, CSV Injection.
-
-    >>> guarded("=cmd|' /C calc'!A0"), guarded("-0.5"), guarded("adam")
-    ("'=cmd|' /C calc'!A0", '-0.5', 'adam')
-    """
-    if not text.startswith(("=", "+", "-", "@", "\t", "\r")) or _is_number(text):
-        return text
-    return f"'{text}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    # float() also takes spaces and underscores, which a spreadsheet reads differently.
-    return not set(text) - set("+-.0123456789eE")
+    with whole_file(path, hint="Name another file with -o.") as file:
+        yield file

@@ -10,24 +10,17 @@ import click
 
 from mllab.cli.completion_values import complete_filter
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
-from mllab.cli.screen import STATUS_STYLES, is_tty, json_lines, json_text, note
+from mllab.cli.screen import STATUS_STYLES, is_tty, note
 from mllab.cli.table import Cell, Column, print_table
-from mllab.ids import short_id
-from mllab.wording import ago, duration, iso_time, number, param, plural
+from mllab.exporting import cell_text, headings, is_right, row_as_json
+from mllab.json_text import json_lines, json_text
+from mllab.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mllab.cli.screen import Screen
     from mllab.query.filter_ast import Term
-    from mllab.query.views import RunPage, RunRow
+    from mllab.query.views import RunPage, RunRow, Which
 
-_TIMES = ("started", "ended")
-_ROW_FIELDS = (
-    "run_id", "name", "experiment", "status", "started", "ended", "last_seen", "duration", "attempt", "parent_id",
-    "forked_from", "forked_step", "user", "host", "note", "archived", "deleted", "damaged",
-)  # fmt: skip
-_NUMBERS = ("started", "ended", "duration", "attempt", "number")
 # What is left out first on a narrow terminal; metrics and params come between, in turn.
 _RANKS = {"id": 0, "name": 0, "status": 1, "started": 4, "duration": 7, "experiment": 6}
 _METRIC_RANKS = (2, 5, 8)
@@ -67,7 +60,7 @@ def ls(
         limit=limit or None,
         offset=offset,
         columns=split_columns(columns),
-        which="deleted" if deleted else "archived too" if include_archived else "present",
+        which=chosen_runs(include_archived=include_archived, deleted=deleted),
         everything=invocation.as_json,
     )
     if invocation.as_json:
@@ -83,6 +76,11 @@ def _print_as_json(root: str, page: RunPage) -> None:
     head = json_text({"lab": root, "total": page.total, "offset": page.offset})[:-1] + ',"runs":['
     if sys.stdout is not None:
         sys.stdout.writelines(json_lines((row_as_json(page, place) for place in range(len(page.rows))), head, "]}"))
+
+
+def chosen_runs(*, include_archived: bool, deleted: bool) -> Which:
+    """Return which runs the options --all and --deleted mean; --deleted goes first."""
+    return "deleted" if deleted else "archived too" if include_archived else "present"
 
 
 def split_columns(text: str | None) -> list[str] | None:
@@ -116,7 +114,7 @@ def _print_rest(page: RunPage, hidden: int) -> None:
 def print_page(screen: Screen, page: RunPage) -> int:
     """Print a page as a table; return how many columns did not fit."""
     now = time.time()
-    columns = table_columns(page.columns, page)
+    columns = table_columns(page)
     rows = [
         [shown(screen, term, value, row, now) for term, value in zip(page.columns, cells, strict=True)]
         for row, cells in zip(page.rows, page.cells, strict=True)
@@ -124,13 +122,11 @@ def print_page(screen: Screen, page: RunPage) -> int:
     return print_table(screen, columns, rows)
 
 
-def table_columns(terms: Sequence[Term], page: RunPage | None = None) -> list[Column]:
-    """Return the table's columns: headings without a prefix where that is clear, and what gives way first."""
-    plain = [f"{term.function}({term.key})" if term.function else term.key for term in terms]
+def table_columns(page: RunPage) -> list[Column]:
+    """Return the table's columns, and what gives way first."""
     columns = []
     seen = {"metric": 0, "param": 0}
-    for place, term in enumerate(terms):
-        name = plain[place] if plain.count(plain[place]) == 1 or term.kind == "run" else str(term)
+    for place, (term, heading) in enumerate(zip(page.columns, headings(page.columns), strict=True)):
         rank = 20 + place
         if term.kind == "run":
             rank = _RANKS.get(term.key, rank)
@@ -139,59 +135,12 @@ def table_columns(terms: Sequence[Term], page: RunPage | None = None) -> list[Co
             rank = ranks[seen[term.kind]] if seen[term.kind] < len(ranks) else rank
             seen[term.kind] += 1
         least = _LEAST.get(term.key, 8) if term.kind == "run" else 8
-        columns.append(Column(name, right=_is_right(term, place, page), least=least, rank=rank, heading_cut=20))
+        columns.append(Column(heading, right=is_right(page, place), least=least, rank=rank, heading_cut=20))
     return columns
-
-
-def _is_right(term: Term, place: int, page: RunPage | None) -> bool:
-    if term.kind == "metric" or (term.kind == "run" and term.key in _NUMBERS):
-        return True
-    if term.kind != "param" or page is None:
-        return False
-    values = [cells[place] for cells in page.cells if cells[place] is not None]
-    return bool(values) and all(value.kind in ("int", "float") for value in values)
 
 
 def shown(screen: Screen, term: Term, value: Any, row: RunRow, now_s: float) -> str | Cell:
     """Return a value as the table shows it."""
-    if value is None:
-        return ""
-    if term.kind == "metric":
-        return number(float(value))
-    if term.kind == "param":
-        return param(value.kind, value.text)
-    if term.kind == "tag":
-        return str(value)
-    if term.key == "id":
-        return short_id(value)
-    if term.key == "status":
+    if term.kind == "run" and term.key == "status":
         return Cell(screen.status(value) + (" (damaged)" if row.damaged else ""), STATUS_STYLES.get(value))
-    if term.key in _TIMES:
-        return ago(value, now_s)
-    if term.key == "duration":
-        return duration(value)
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
-
-
-def run_as_json(row: RunRow) -> dict[str, Any]:
-    """Return a run's own fields for JSON: times in ISO 8601, the duration in seconds."""
-    fields = {name: getattr(row, name) for name in _ROW_FIELDS}
-    for name in ("started", "ended", "last_seen", "deleted"):
-        fields[name] = iso_time(fields[name])
-    fields["duration_s"] = fields.pop("duration")
-    return fields
-
-
-def row_as_json(page: RunPage, place: int) -> dict[str, Any]:
-    """Return one row of a page for JSON."""
-    groups: dict[str, dict[str, Any]] = {"params": {}, "tags": {}, "metrics": {}}
-    for term, value in zip(page.columns, page.cells[place], strict=True):
-        if value is None or term.kind == "run":
-            continue
-        if term.kind == "param":
-            groups["params"][term.key] = value.value
-        elif term.kind == "tag":
-            groups["tags"][term.key] = value
-        else:
-            groups["metrics"][f"{term.function}({term.key})" if term.function else term.key] = value
-    return run_as_json(page.rows[place]) | groups
+    return cell_text(term, value, now_s)

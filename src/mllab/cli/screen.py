@@ -8,8 +8,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mllab.json_text import json_text
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
     from typing import TextIO
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
@@ -122,37 +124,3 @@ def print_json(data: Any) -> None:
     """Print JSON in ASCII, so that it is exact in every locale and harmless on every terminal."""
     if sys.stdout is not None:
         sys.stdout.write(json_text(data, indent=2) + "\n")
-
-
-def json_lines(items: Iterable[Any], lead: str = "[", tail: str = "]") -> Iterator[str]:
-    """Yield the text of a JSON array with an item a line, so that a long one is never in memory whole."""
-    yield lead
-    between = "\n  "
-    for item in items:
-        yield between + json_text(item)
-        between = ",\n  "
-    yield f"\n{tail}\n"
-
-
-def json_text(data: Any, indent: int | None = None) -> str:
-    """Return strict JSON: NaN and infinities, which JSON has no numbers for, become text."""
-    import json
-
-    separators = None if indent else (",", ":")
-    try:
-        return json.dumps(data, indent=indent, separators=separators, allow_nan=False)
-    except ValueError:
-        return json.dumps(_without_nan(data), indent=indent, separators=separators, allow_nan=False)
-
-
-def _without_nan(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {key: _without_nan(value) for key, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [_without_nan(value) for value in data]
-    if isinstance(data, float):
-        if data != data:  # noqa: PLR0124  # NaN
-            return "NaN"
-        if data in (float("inf"), float("-inf")):
-            return "Infinity" if data > 0 else "-Infinity"
-    return data

@@ -1,4 +1,4 @@
-"""`mllab runs show` and `mllab open`: everything about one run."""
+"""`mllab runs show`: everything about one run."""
 
 from __future__ import annotations
 
@@ -31,14 +31,6 @@ SPARK_CELLS = 16
 def show(invocation: Invocation, run: str, *, everything: bool) -> None:
     """Show everything about RUN: params, metrics, tags, datasets, files, environment, error."""
     print_run(invocation, run, everything=everything)
-
-
-@click.command("open", cls=LabCommand)
-@click.argument("run", metavar="RUN|LINK", shell_complete=complete_run)
-@pass_invocation
-def open_(invocation: Invocation, run: str) -> None:
-    """Open RUN, or a link that mllab printed: shows the run."""
-    print_run(invocation, run_of_link(run), everything=False)
 
 
 def run_of_link(text: str) -> str:
@@ -269,7 +261,7 @@ def detail_as_json(detail: RunDetail) -> dict[str, Any]:
     """Return a run as `runs show --json` prints it."""
     from dataclasses import asdict
 
-    from mllab.cli.runs_list import run_as_json
+    from mllab.exporting import run_as_json
     from mllab.wording import iso_time
 
     def timed(item: Any) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
-from mllab.cli.output import binary_output, guarded
+from mllab.cli.output import binary_output
 from mllab.cli.screen import note
 from mllab.cli.table import Column, print_table
 from mllab.errors import UsageError
+from mllab.exporting import format_of, guarded
+from mllab.json_text import json_text
 from mllab.wording import number
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ def sql(invocation: Invocation, query: str, kind: str | None, output: str | None
 
     DuckDB's SQL, reading this lab and nothing else. docs/reference/sql.md lists the views and their columns.
     """
-    from mllab.cli.export import format_of
     from mllab.query.sandbox import Sandbox
 
     kind = kind or format_of(output, FORMATS) or ("json" if invocation.as_json else "table")
@@ -171,8 +172,6 @@ def plain(value: Any, *, utc: bool = False) -> Any:
 
 
 def _write_json(result: duckdb.DuckDBPyRelation, stream: IO[bytes]) -> None:
-    from mllab.cli.screen import json_text
-
     names, zones = unique(list(result.columns)), _zones(result)
     before = b"[\n"
     for batch in _batches(result):
@@ -196,8 +195,6 @@ def _write_csv(result: duckdb.DuckDBPyRelation, stream: IO[bytes]) -> None:
         if isinstance(value, str):
             return guarded(value)
         if isinstance(value, (dict, list)):
-            from mllab.cli.screen import json_text
-
             return json_text(plain(value))
         return plain(value, utc=utc)
 

@@ -11,7 +11,8 @@ import click
 
 from mllab.cli.completion_values import complete_run
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
-from mllab.cli.screen import is_tty, json_text, note
+from mllab.cli.screen import is_tty, note
+from mllab.json_text import json_text
 from mllab.security.terminal import block, fit, line
 from mllab.wording import iso_time
 
