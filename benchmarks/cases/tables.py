@@ -58,7 +58,9 @@ def _widget(context: Context, widget: str) -> list[Row]:
             return burst
 
         moves = _moves(press, context.scaled(7, 2), row_name)
+        cpu = session.cpu_s
         pages = [session.press("pagedown") for _ in range(context.scaled(100, 20))]
+        cpu = (session.cpu_s - cpu) / len(pages)
         settled = _held(session, "pagedown", context.scaled(3, 1))
         held_bytes = session.rss_bytes
     return [
@@ -66,6 +68,7 @@ def _widget(context: Context, widget: str) -> list[Row]:
         row("down, key to paint", "s", [each.last_s for each in moves], 0.03, 0.02),
         row("down, on the wire", "B", [each.size_bytes for each in moves], 600, 500, judged="median"),
         row("page down, key to paint", "s", [each.last_s for each in pages], 0.075, 0.06),
+        row("page down, CPU", "s", [cpu], 0.02, 0.01, judged="median"),
         row("page down, on the wire", "B", [each.size_bytes for each in pages], 20_000, 14_000, judged="median"),
         row("page down held for 3 s, then settled after", "s", [settled], 0.1, 0.05, judged="median"),
         row("memory", "B", [held_bytes], 250e6, 200e6, judged="median"),
@@ -84,8 +87,10 @@ def _moves(press: Callable[[str, str], Burst], pages: int, row_name: Callable[[i
 
 def _held(session: PtySession, key: str, seconds: float) -> float:
     """Repeat a key as a keyboard does; return how long after the last one the screen still changed."""
-    last = began = time.perf_counter()
-    for repeat in range(int(seconds * KEYS_A_SECOND)):
+    began = time.perf_counter()
+    repeats = int(seconds * KEYS_A_SECOND)
+    for repeat in range(repeats):
         time.sleep(max(0.0, began + repeat / KEYS_A_SECOND - time.perf_counter()))
-        last = session.send(key)
-    return max(0.0, session.quiet(quiet_s=0.3) - last)
+        if repeat < repeats - 1:
+            session.send(key)
+    return session.press(key, quiet_s=0.3).last_s

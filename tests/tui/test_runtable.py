@@ -8,6 +8,7 @@ import pytest
 from textual import events
 from textual.app import App
 from textual.geometry import Region
+from textual.scroll_view import ScrollView
 
 from mllab.tui.widgets.runtable import RunTable, TableCell, TableColumn, TableRow
 
@@ -467,3 +468,25 @@ def test_no_color_leaves_the_cursor_and_the_marks(monkeypatch) -> None:
         assert all(len({*color.triplet}) == 1 for color in colors)
 
     check()
+
+
+@in_app()
+async def test_lines_look_as_textual_would_draw_them(table, source, pilot) -> None:
+    table.toggle_mark()
+    for theme in ("textual-dark", "textual-light", "ansi-dark"):
+        pilot.app.theme = theme
+        await pilot.pause()
+        region = table.size.region
+        for own, usual in zip(table.render_lines(region), ScrollView.render_lines(table, region), strict=True):
+            assert list(own.crop(0, 79).simplify()) == list(usual.crop(0, 79).simplify())
+
+
+@in_app()
+async def test_a_border_is_drawn_around_it(table, source, pilot) -> None:
+    table.styles.border = ("solid", "red")
+    await pilot.pause()
+    drawn = [line.text for line in table.render_lines(Region(0, 0, 80, 24))]
+    assert drawn[0].startswith("┌")
+    assert drawn[1].startswith("│    name")
+    await pilot.click(RunTable, offset=(5, 5))
+    assert table.cursor == 3
