@@ -22,7 +22,7 @@ from mllab.query.importance import (
     mean_ranks,
     spearman_p_value,
     what_mattered,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,6 +12,7 @@ from mllab.query.relations import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from mllab.query.engine import Engine
@@ -72,7 +73,7 @@ def rows_of(engine: Engine, table: str, refs: Sequence[int]) -> str:
     return f"SELECT * FROM r_{table} WHERE ref BETWEEN {int(min(refs))} AND {int(max(refs))}"  # noqa: S608  # integers
 
 
-def positions(refs: Sequence[int], wanted: NDArray[np.int64]) -> NDArray[np.intp]:
+def positions(refs: Sequence[int] | NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.intp]:
     """Return where each of ``wanted`` stands in ``refs``, which are all different; -1 for one that is not there."""
     if not len(refs):
         return np.full(len(wanted), -1)
@@ -105,9 +106,7 @@ def param_columns(engine: Engine, refs: Sequence[int]) -> Iterator[ParamColumn]:
             (type IN ('int', 'float') AND coalesce(abs(number) <= {_EXACT_INT}, FALSE))::UTINYINT AS exact
             FROM ({rows_of(engine, "params", refs)}))"""  # noqa: S608  # quoted keys and integers
     )
-    key = table.column("key").combine_chunks()
-    chunks = key.chunks if hasattr(key, "chunks") else [key]
-    codes = np.concatenate([numbers(chunk.indices) for chunk in chunks]) if len(table) else np.empty(0, np.uint8)
+    codes = enum_codes(table.column("key"))
     run = positions(refs, numbers(table.column("ref")))
     number, exact, word = numbers(table.column("number")), numbers(table.column("exact")), table.column("word")
     order = np.argsort(codes, kind="stable")
@@ -147,3 +146,9 @@ def numbers(column: Any) -> NDArray[Any]:
     if len(pieces) == 1:
         return pieces[0]
     return np.concatenate(pieces) if pieces else np.empty(0, dtype)
+
+
+def enum_codes(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return the places in its ENUM of each value of a column without nulls."""
+    pieces = [numbers(chunk.indices) for chunk in column.chunks if len(chunk)]
+    return np.concatenate(pieces) if pieces else np.empty(0, np.uint8)
