@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import sys
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.widgets import Static
@@ -32,6 +33,8 @@ def sample(count: int, seed: int = 1) -> list[LogLine]:
             text = f"\x1b[32m✓\x1b[0m \x1b[1mcheckpoint\x1b[0m \x1b[38;5;39mstep-{step}.pt\x1b[0m 学習 保存しました 💾"
         elif kind < 0.11:
             text, stream = f"  10%|█   | 1/10\r 100%|{'█' * 20}| 10/10 [00:01<00:00]", "stderr"
+        elif kind < 0.115:
+            text = "x" * 60  # what the bad pattern takes years for
         elif kind < 0.12:
             text = "config " + ", ".join(f"param_{number}={number / 7:.3f}" for number in range(60))
         lines.append(LogLine(START_US + step * 700_000, stream, text))
@@ -52,13 +55,13 @@ def sample(count: int, seed: int = 1) -> list[LogLine]:
 class Demo(ThemedApp[None]):
     """The view with a line below that tells its last message."""
 
-    BINDINGS = [
+    BINDINGS: ClassVar = [
         ("j,down", "view('move', 1)"), ("k,up", "view('move', -1)"), ("pagedown", "view('page', 1)"),
         ("pageup", "view('page', -1)"), ("g,home", "view('home')"), ("G,end", "view('end')"),
         ("n", "view('next_match')"), ("N", "view('previous_match')"), ("left_curly_bracket", "view('jump_minutes', -1)"),
         ("right_curly_bracket", "view('jump_minutes', 1)"), ("f", "turn('is_following')"), ("w", "turn('wrap')"),
         ("l", "turn('show_numbers')"), ("t", "cycle('show_time')"), ("v", "cycle('level')"), ("a", "add"),
-        ("slash", "view('search', '(x+x+)+y')"), ("s", "view('search', 'loss 0.00')"), ("q", "quit"),
+        ("slash", "view('search', '(x+x+)+y')"), ("s", "view('search', 'loss 0.02')"), ("q", "quit"),
     ]  # fmt: skip
     CSS = "#said { dock: bottom; height: 1; }"
 

@@ -51,8 +51,7 @@ class Guarded(App[None]):
         if event.key == "q":
             self.exit()
         if event.key == "b":
-            sys.__stdout__.write("\x1b]0;blocked\x07")
-            sys.__stdout__.flush()
+            os.write(1, b"\x1b]0;blocked\x07")
             time.sleep(60)
         if event.key == "s":
             with suspended(self):

@@ -89,7 +89,7 @@ class Sample(App[None]):
 
 @pytest.mark.parametrize("kind", [PacedScreen, PacedModalScreen])
 def test_a_frame_waits_for_those_before_it(kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    queue: Queue[str] = Queue(30)
+    queue: Queue[str | None] = Queue(30)
     frames: list[str] = []
 
     async def run() -> None:

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from mllab.tui.widgets.log_feed import LogFeed
 from mllab.tui.widgets.log_level import ERROR, WARN
 from mllab.tui.widgets.log_lines import LogLines
-from mllab.tui.widgets.log_paint import Span, cells, part_of, window, wrapped
+from mllab.tui.widgets.log_paint import Span, cells, contrast, part_of, window, wrapped
 from mllab.tui.widgets.log_rows import LogRows
 from mllab.tui.widgets.log_text import ShownText, shown
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _CACHED = 512
 _GLYPHS = {ERROR: "✗", WARN: "!"}
 _TIME_CELLS = {"clock": 9, "relative": 10}
-# A colour whose brightness is this close to the background's would hide what it colours.
-_LEAST_DIFFERENCE = 0.15
+# A colour with less contrast to the background hides what it colours.
+_LEAST_CONTRAST = 2.0
 
 
 class LogCanvas(ScrollView):
@@ -157,6 +157,12 @@ class LogCanvas(ScrollView):
         self._tints.clear()
         super().notify_style_update()
 
+    def _base(self) -> Style:
+        """Return the style of plain text; asked for each row, and dear."""
+        if () not in self._tints:
+            self._tints[()] = self.rich_style
+        return self._tints[()]
+
     def _tint(self, *names: str) -> Style:
         """Return the colour and text style of a component class, without a background that would cover the cursor's."""
         if names not in self._tints:
@@ -171,14 +177,14 @@ class LogCanvas(ScrollView):
 
     def render_line(self, y: int) -> Strip:
         """Return one row of the screen."""
-        width = self.size.width
+        width = self.scrollable_content_region.width
         row = y + self.scroll_offset.y
         if row >= self._rows.height:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._base())
         position, part = self._rows.at_row(row)
         line = self._rows.line(position)
         is_cursor = position == self._rows.position(self.cursor)
-        base = self.rich_style
+        base = self._base()
         if is_cursor:
             base += Style(bgcolor=self._tint("logview--cursor").bgcolor, bold=True)
         level = self._lines.level(line)
@@ -240,7 +246,7 @@ class LogCanvas(ScrollView):
         search = self._feed.search
         if search is not None:
             tint = self._tint("logview--match-current" if is_cursor else "logview--match")
-            spans += [(start, stop, tint) for start, stop in search.spans(content.text)]
+            spans += [(start, stop, tint) for start, stop in search.spans(line, content.text)]
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(row)) is not None:
             start, stop = self._in_characters(line, row, *span)
@@ -252,8 +258,8 @@ class LogCanvas(ScrollView):
         if style.color is None or style.color.is_default or base.bgcolor is None or self.app.native_ansi_color:
             return style
         theme = self.app.ansi_theme
-        one, other = (Color.from_rich_color(color, theme).brightness for color in (style.color, base.bgcolor))
-        return style.without_color if abs(one - other) < _LEAST_DIFFERENCE else style
+        colors = (Color.from_rich_color(color, theme).rgb for color in (style.color, base.bgcolor))
+        return style.without_color if contrast(*colors) < _LEAST_CONTRAST else style
 
     # Selecting with the mouse
 

@@ -101,7 +101,7 @@ class LogFeed:
             self._lines.add_columns(times[start:stop], stderr[start:stop], texts[start:stop])
         else:
             total = len(source)
-            self._lines.add(source[start:stop])  # type: ignore[arg-type]  # not columns
+            self._lines.add(source[start:stop])
         if stop < total:
             self._waiting.appendleft((source, stop))
         self._rows.total = len(self._lines)

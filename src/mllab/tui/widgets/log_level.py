@@ -24,6 +24,7 @@ _PLACED = re.compile(
 _GLOG = re.compile(r"^([IWEF])\d{4} \d\d:\d\d")
 _RAISED = re.compile(r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)(?::|$)")
 _WARNED = re.compile(r"\b[A-Z]\w*Warning: ")
+_PROGRESS = re.compile(r"\s*\d{1,3}%")
 _TRACEBACK = "Traceback (most recent call last)"
 # How a traceback goes on: indented, or with what joins two of them.
 _JOINED = ("During handling of the above", "The above exception was")
@@ -45,7 +46,9 @@ def guess(text: str, before: int = INFO, *, in_traceback: bool = False) -> tuple
     found = _UPPER.search(head)
     if found:
         return _WORDS[found[0][0]], False
-    if head[:1] in (" ", "\t"):
+    if _PROGRESS.match(head) or "\r" in text:
+        return INFO, False
+    if head.startswith(("  ", "\t")):
         return before, False
     placed = _PLACED.search(head) or _GLOG.match(head)
     if placed:

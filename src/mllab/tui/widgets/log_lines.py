@@ -9,13 +9,13 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from mllab.tui.widgets.log_level import INFO, guess
-from mllab.tui.widgets.log_text import MAX_CHARACTERS, is_plain, shown
+from mllab.tui.widgets.log_text import MAX_CHARACTERS, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# A line whose level is not yet known is judged from so many lines above it.
-_CONTEXT = 60
+# Levels that are not yet known are guessed for so many lines at once, from as many above them.
+_CONTEXT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class LogLines:
         self.lengths = array("i")
         self.levels = bytearray()
         self.longest = 0
+        self._guessed: dict[int, int] = {}
         # Per stream: the level of its last line, and whether a traceback goes on there.
         self._state = [(INFO, False), (INFO, False)]
 
@@ -55,7 +56,7 @@ class LogLines:
 
     def add_columns(self, times: Sequence[int], stderr: Sequence[bool], texts: Sequence[str]) -> None:
         """Append lines that come as columns."""
-        if any("\n" in text for text in texts):
+        if "\n" in "".join(texts):
             times, stderr, texts = _split(times, stderr, texts)
         last = self.clock[-1] if self.clock else 0
         self.times.extend(times)
@@ -73,11 +74,11 @@ class LogLines:
         keep = max(0, len(self.texts) - count)
         for column in (self.texts, self.times, self.clock, self.stderr, self.lengths, self.levels):
             del column[keep:]
+        self._guessed.clear()
 
     def text(self, line: int) -> str:
         """Return a line as it is shown, without colours."""
-        text = self.texts[line]
-        return text if len(text) <= MAX_CHARACTERS and is_plain(text) else shown(text).text
+        return plain_text(self.texts[line])
 
     def classify(self, stop: int) -> None:
         """Guess the levels of lines up to ``stop``."""
@@ -92,11 +93,16 @@ class LogLines:
         """Return the level of a line, guessed from the lines above it where it is not classified."""
         if line < len(self.levels):
             return self.levels[line]
-        before, in_traceback = INFO, False
-        for above in range(max(0, line - _CONTEXT), line + 1):
-            if self.stderr[above] == self.stderr[line]:
-                before, in_traceback = guess(self.texts[above], before, in_traceback=in_traceback)
-        return before
+        if line not in self._guessed:
+            self._guessed.clear()
+            state = [(INFO, False), (INFO, False)]
+            for near in range(max(0, line - _CONTEXT), min(line + _CONTEXT, len(self.texts))):
+                stream = self.stderr[near]
+                before, in_traceback = state[stream]
+                state[stream] = guess(self.texts[near], before, in_traceback=in_traceback)
+                if near >= line - _CONTEXT // 2:
+                    self._guessed[near] = state[stream][0]
+        return self._guessed[line]
 
     def at_or_before(self, time_us: int) -> int:
         """Return the last line that was written by a time; the first line if none was."""

@@ -60,6 +60,17 @@ def part_of(text: str, base: Style, spans: Sequence[Span], bounds: tuple[int, in
     return Strip(segments(text, base, spans, *bounds)).adjust_cell_length(width, base)
 
 
+def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    """Return how well one colour is seen on another, 1 to 21. Source: WCAG 2.2, contrast ratio, relative luminance."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: tuple[int, int, int]) -> float:
+    red, green, blue = (c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 def cells(text: str) -> int:
     """Return how many cells a cleaned text takes."""
     return len(text) if is_narrow(text) else cell_len(text)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from contextlib import contextmanager
+from bisect import bisect_left
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,7 @@ class Search:
     hard_lines: int = 0
     is_complete: bool = False
     compiled: re.Pattern[str] | None = None
+    _places: dict[int, tuple[str, list[tuple[int, int]]]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, pattern: str) -> Search:
@@ -97,20 +99,33 @@ class Search:
             self.is_complete = True
             self.problem = f"this pattern takes too long: stopped at line {line + 1:,}"
         else:
-            self.problem = f"{self.hard_lines} lines took too long and were left out"
+            one = self.hard_lines == 1
+            self.problem = (
+                f"{self.hard_lines} line{'' if one else 's'} took too long and {'was' if one else 'were'} left out"
+            )
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return where in a text the pattern is, for highlighting: at most the first 200 places."""
-        if self.compiled is None:
+    def spans(self, line: int, text: str) -> list[tuple[int, int]]:
+        """Return where in a line the pattern is, at most the first 200 places; none before the line was searched.
+
+        Only lines that matched in time are looked at again, and once.
+        """
+        at = bisect_left(self.matches, line)
+        if self.compiled is None or self.matches[at : at + 1] != [line]:
             return []
-        found: list[tuple[int, int]] = []
-        try:
-            with limited():
-                for match in self.compiled.finditer(text):
-                    if match.end() > match.start():
-                        found.append(match.span())
-                    if len(found) >= 200:
-                        break
-        except TooHardError:
-            return []
-        return found
+        known = self._places.get(line)
+        if known is None or known[0] != text:
+            if len(self._places) > 500:
+                self._places.clear()
+            known = self._places[line] = (text, _places(self.compiled, text))
+        return known[1]
+
+
+def _places(compiled: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    with suppress(TooHardError), limited():
+        for match in compiled.finditer(text):
+            if match.end() > match.start():
+                found.append(match.span())
+            if len(found) >= 200:
+                break
+    return found

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from rich.color import Color, ColorType
 from rich.style import Style
@@ -24,7 +25,15 @@ MAX_CHARACTERS = 20_000
 TAB = 8
 _SGR = re.compile(r"(?:\x1b\[|\x9b)([0-9;:]*)m")
 # Blinking, concealing and fonts are not in it: they hide text or annoy.
-_SWITCHES = {
+# Characters beyond ASCII that are shown as they are, of what logs often hold: Latin, Greek, Cyrillic, punctuation,
+# arrows to dingbats, braille but its blank, kana, Han, Hangul, full-width forms, emoji. None of them is invisible or
+# joins another. It is only a short cut: `mllab.security.terminal` judges everything else.
+_COMMON = re.compile(
+    "[ -~\u00a1-\u00ac\u00ae-\u02ff\u0370-\u0377\u037a-\u037f\u0384-\u03ff\u0400-\u0482\u2010-\u2027\u2030-\u205e"
+    "\u20a0-\u20c0\u2190-\u27ff\u2801-\u2bff\u3001-\u3029\u3030-\u303d\u3041-\u3096\u309b-\u30ff\u3400-\u9fff\uac00-\ud7a3\uff01-\uff9f"
+    "\U0001f300-\U0001f3fa\U0001f400-\U0001faff]*"
+)
+_SWITCHES: dict[int, Any] = {
     1: {"bold": True},
     2: {"dim": True},
     3: {"italic": True},
@@ -68,20 +77,28 @@ def shown(text: str) -> ShownText:
         text = text.rstrip("\r").rpartition("\r")[2]
         left_out = max(0, len(text) - MAX_CHARACTERS)
     text = text[:MAX_CHARACTERS]
-    if is_plain(text):
+    if is_plain(text) or _COMMON.fullmatch(text):
         return ShownText(text, (), left_out)
     parts: list[str] = []
     spans: list[tuple[int, int, Style]] = []
     at = 0
     for piece, style in _pieces(text):
-        clean = _untabbed(block(piece).replace("\n", " "), at)
-        if not clean:
-            continue
-        if style is not _PLAIN:
-            spans.append((at, at + len(clean), style))
-        parts.append(clean)
-        at += len(clean)
+        if not is_plain(piece) and not _COMMON.fullmatch(piece):
+            piece = _untabbed(block(piece).replace("\n", " "), at)  # noqa: PLW2901  # the same, made safe
+        if piece and style is not _PLAIN:
+            spans.append((at, at + len(piece), style))
+        parts.append(piece)
+        at += len(piece)
     return ShownText("".join(parts), tuple(spans), left_out)
+
+
+def plain_text(text: str) -> str:
+    """Return the text of what is shown of a line, without the styles: what is searched."""
+    if len(text) <= MAX_CHARACTERS and "\r" not in text:
+        bare = _SGR.sub("", text) if "\x1b" in text else text
+        if is_plain(bare) or _COMMON.fullmatch(bare):
+            return bare
+    return shown(text).text
 
 
 def _pieces(text: str) -> Iterator[tuple[str, Style]]:
@@ -104,6 +121,7 @@ def _untabbed(text: str, at: int) -> str:
     return (" " * lead + text).expandtabs(TAB)[lead:]
 
 
+@lru_cache(1024)
 def _changed(style: Style, parameters: str) -> Style:
     """Return the style after one SGR sequence; what is unknown or malformed changes nothing."""
     codes = [int(code[:4]) if code else 0 for code in parameters.replace(":", ";").split(";")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LogLine", "LogView"]
 
+# While it works through many lines, the view shows how far it is so often: painting costs more than a slice.
+_SHOW_S = 0.1
 _MINUTE_US = 60_000_000
 _NO_SEARCH = ("", 0, 0, "", True)
 
@@ -158,8 +161,11 @@ class LogView(LogCanvas, can_focus=True):
 
     async def _work(self) -> None:
         try:
+            painted = perf_counter()
             while self._feed.go_on():
-                self._worked()
+                if perf_counter() - painted > _SHOW_S:
+                    self._worked()
+                    painted = perf_counter()
                 await asyncio.sleep(0)
         finally:
             self._is_working = False
