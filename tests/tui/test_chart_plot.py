@@ -183,7 +183,9 @@ def test_smoothing_is_named_and_the_raw_value_kept() -> None:
     _, lines = drawn([series([0.0, 1.0, 0.0, 1.0])], ChartView(smoothing="ema", smoothing_amount=0.5), cursor=3.0)
     assert "EMA 0.50" in lines[-1]
     assert "(raw 1)" in lines[1]
-    assert "median of 3" in drawn([series([0.0, 1.0, 0.0])], ChartView(smoothing="median"))[1][-1]
+    _, lines = drawn([series([0.0, 1.0, 0.0])], ChartView(smoothing="median"), cursor=1.0)
+    assert "median of 3" in lines[-1]
+    assert "run 0 (raw 1)" in lines[1]
 
 
 def test_markers_tell_series_apart_without_colour() -> None:

@@ -49,6 +49,10 @@ class Chart(Widget, can_focus=True):
         & > .chart--legend { color: $foreground; }
         & > .chart--empty { color: $foreground 70%; text-style: italic; }
         &:focus > .chart--title { text-style: bold underline; }
+        &:ansi {
+            & > .chart--axis { text-style: dim; }
+            & > .chart--cursor { color: ansi_default; background: ansi_default; text-style: reverse; }
+        }
     }
     """
 
@@ -370,7 +374,7 @@ class Chart(Widget, can_focus=True):
                 if not self._palette:
                     self._palette = chart_style.palette(self.app.theme_variables, is_dark=self.app.current_theme.dark)
                 cursor = self.get_component_rich_style("chart--cursor")
-                found = chart_style.drawn(number, self._palette, Style(bgcolor=cursor.bgcolor))
+                found = chart_style.drawn(number, self._palette, Style(bgcolor=cursor.bgcolor, reverse=cursor.reverse))
             elif number in chart_style.COMPONENTS:
                 found = self.get_component_rich_style(chart_style.COMPONENTS[number])
             else:

@@ -123,13 +123,16 @@ def _title(curves: Sequence[Curve], view: ChartView, layout: Layout, title: str,
     return [(name, TITLE), (" " * gap, PLAIN), (said, CURSOR)]
 
 
-def _value(curve: Curve, cursor: float | None) -> str:
+def _value(curve: Curve, cursor: float | None, *, has_raw: bool = True) -> str:
     found = curve.value_at(cursor)
     if found is None:
         return "no points"
     average = curve.average_at(found[0])
     value = chart_ticks.value_text(found[1])
-    return value if average is None else f"{chart_ticks.value_text(average)} (raw {value})"
+    if average is None:
+        return value
+    smoothed = chart_ticks.value_text(average)
+    return f"{smoothed} (raw {value})" if has_raw else smoothed
 
 
 def legend(curves: Sequence[Curve], layout: Layout, cursor: float | None) -> list[Row]:
@@ -137,8 +140,11 @@ def legend(curves: Sequence[Curve], layout: Layout, cursor: float | None) -> lis
     if not layout.legend_rows:
         return []
     values = [_value(curve, cursor) for curve in curves]
-    # Long names give way before values do, but not so far that they become alike.
-    fixed = sum(terminal.width(value) + 5 for value in values)
+    # Raw values give way first, then long names, but not so far that they become alike.
+    fixed = sum(len(value) + 5 for value in values)
+    if fixed + _LEAST_NAME * len(curves) > layout.width * layout.legend_rows:
+        values = [_value(curve, cursor, has_raw=False) for curve in curves]
+        fixed = sum(len(value) + 5 for value in values)
     room = max(_LEAST_NAME, (layout.width * layout.legend_rows - fixed) // max(len(curves), 1))
     rows: list[Row] = [[]]
     used = 0

@@ -60,7 +60,7 @@ def shape(count: int, width: int, height: int) -> tuple[int, int]:
 
     Example:
         >>> shape(6, 120, 40), shape(2, 80, 24), shape(50, 120, 40), shape(1, 20, 5)
-        ((2, 3), (1, 2), (3, 4), (1, 1))
+        ((3, 2), (2, 1), (3, 4), (1, 1))
     """
     most_columns, most_rows = max(1, width // LEAST_WIDTH), max(1, height // LEAST_HEIGHT)
     if count >= most_columns * most_rows:

@@ -34,6 +34,8 @@ class Curve:
     series: Series
     lost: int
     average: NDArray[np.float64] | None = None
+    half_window: int = 0
+    """Of a running median, which is taken only where it is looked at; 0 when there is none."""
 
     def value_at(self, x: float | None) -> tuple[float, float] | None:
         """Return the point nearest to ``x`` (the last one for None) as x and y; of equal ones the latest."""
@@ -48,11 +50,19 @@ class Curve:
         return float(xs[place]), float(self.series.y[place])
 
     def average_at(self, x: float) -> float | None:
-        """Return the moving average at a point's ``x``, None when there is none."""
-        if self.average is None or not len(self.average):
+        """Return the smoothed value at a point's ``x``, None when there is none."""
+        place = max(int(np.searchsorted(self.series.x, x, "right")) - 1, 0)
+        if not len(self.series.x):
             return None
-        place = int(np.searchsorted(self.series.x, x, "right")) - 1
-        return float(self.average[max(place, 0)])
+        if self.average is not None:
+            return float(self.average[place])
+        return float(self.medians(np.array([place]))[0]) if self.half_window else None
+
+    def medians(self, at: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the running median at ascending positions; only what lies around them is looked at."""
+        begin = max(int(at[0]) - 2 * self.half_window, 0)
+        part = self.series.y[begin : int(at[-1]) + 2 * self.half_window + 1]
+        return chart_smoothing.running_median(part, self.half_window, at - begin)
 
 
 def prepare(series: Sequence[Series], view: ChartView) -> list[Curve]:
@@ -63,6 +73,8 @@ def prepare(series: Sequence[Series], view: ChartView) -> list[Curve]:
         curve = Curve(ordered, len(each.x) - len(ordered.x))
         if view.smoothing == "ema":
             curve.average = chart_smoothing.ema(ordered.y, view.smoothing_amount)
+        elif view.smoothing == "median":
+            curve.half_window = chart_smoothing.half_window(len(ordered.y), view.smoothing_amount)
         curves.append(curve)
     return curves
 
@@ -190,7 +202,7 @@ def _smooth(curve: Curve, raw: Columns, view: ChartView, x: Scale, *, width: int
     series = curve.series
     if curve.average is not None:
         return cut(series.x, curve.average, x, width, is_log_y=view.is_log_y)
-    if view.smoothing != "median" or not len(series.x):
+    if not curve.half_window or not len(series.x):
         return None
     begin = max(int(np.searchsorted(series.x, x.low, "left")) - 1, 0)
     end = min(int(np.searchsorted(series.x, x.high, "right")) + 1, len(series.x))
@@ -199,12 +211,8 @@ def _smooth(curve: Curve, raw: Columns, view: ChartView, x: Scale, *, width: int
         # A few medians for each dot column: all of a million would take a second.
         at = np.unique(np.linspace(begin, end - 1, 2 * width).astype(np.intp))
         counts.median_places = max(counts.median_places, len(at))
-    half = chart_smoothing.half_window(len(series.y), view.smoothing_amount)
-    counts.median_window = max(counts.median_window, 2 * half + 1)
-    # Only what lies around the places is looked at; a stretch without values around it is left out by the cut.
-    near, far = max(begin - 2 * half, 0), min(end + 2 * half, len(series.y))
-    medians = chart_smoothing.running_median(series.y[near:far], half, at - near)
-    return cut(series.x[at], medians, x, width, is_log_y=view.is_log_y)
+    counts.median_window = max(counts.median_window, 2 * curve.half_window + 1)
+    return cut(series.x[at], curve.medians(at), x, width, is_log_y=view.is_log_y)
 
 
 def _bands(curve: Curve, view: ChartView, x: Scale, width: int) -> tuple[Columns, Columns] | None:

@@ -26,7 +26,7 @@ def sparkline(values: Sequence[float] | NDArray[np.float64], width: int) -> str:
         >>> sparkline([1.0, 2.0, 3.0, float("nan"), 8.0], 10)
         '▁▂▃·█'
         >>> sparkline([0.0] * 500 + [9.0] + [0.0] * 500, 8)
-        '▁▁▁▁▁█▁▁'
+        '▁▁▁▁█▁▁▁'
     """
     found = np.asarray(values, dtype=np.float64)
     if width < 1 or not len(found):
