@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import polars as pl
 
 from mllab.errors import UsageError
 from mllab.ids import is_run_id
 from mllab.lab import Lab
-from mllab.query.curves import Curve, curves
-from mllab.query.sandbox import Sandbox
 from mllab.query.select import select
-from mllab.query.wide import CORE_COLUMNS, wide_frame
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
+    import polars as pl
+
+    from mllab.query.curves import Curve
     from mllab.query.engine import Engine
     from mllab.tracking.run import Run
-
-_TIME = pl.Datetime("us", "UTC")
 
 
 def runs(
@@ -53,10 +50,15 @@ def runs(
         >>> import mllab
         >>> frame = mllab.runs("loss < 0.5 order by loss", lab=getfixture("lab"))
     """
+    # polars takes longer to import than DuckDB to filter: meanwhile, not before.
+    frames = threading.Thread(target=importlib.import_module, args=("mllab.query.wide",))
+    frames.start()
     engine = Lab.find(lab).engine
 
     def read() -> pl.DataFrame:
         chosen = select(engine, filter, include_archived=include_archived, limit=limit, with_total=False)
+        from mllab.query.wide import wide_frame
+
         return wide_frame(engine, chosen.refs, columns)
 
     # Of one state of the store: an open run has another number in the next.
@@ -88,6 +90,11 @@ def metrics(
         >>> frame.columns
         ['run_id', 'key', 'step', 'time', 'value']
     """
+    import numpy as np
+    import polars as pl
+
+    from mllab.query.curves import curves
+
     if attempts not in ("newest", "all"):
         raise UsageError(f"attempts is {attempts!r}.", "Choose newest or all.")
     engine = Lab.find(lab).engine
@@ -114,7 +121,7 @@ def metrics(
             labels("run_id", [refs[curve.ref] for curve in found]),
             labels("key", [curve.key for curve in found]),
             column("step", pl.Int64),
-            column("time", pl.Int64).cast(_TIME),
+            column("time", pl.Int64).cast(pl.Datetime("us", "UTC")),
             column("value", pl.Float64),
         ]
     )
@@ -141,6 +148,8 @@ def sql(
         >>> import mllab
         >>> counts = mllab.sql("SELECT status, count(*) AS n FROM runs GROUP BY status", lab=getfixture("lab"))
     """
+    from mllab.query.sandbox import Sandbox
+
     sandbox = Sandbox(Lab.find(lab).store)
     frame: pl.DataFrame = sandbox.run(query, lambda result: result.pl(), params=params, timeout_s=timeout_s)
     return frame
@@ -148,6 +157,8 @@ def sql(
 
 def _refs(engine: Engine, runs: Any) -> dict[int, str]:
     """Return run ids by ref, in order."""
+    import polars as pl
+
     from mllab.tracking.run import Run
 
     if runs is None or (isinstance(runs, str) and not is_run_id(runs)):
@@ -167,6 +178,3 @@ def _refs(engine: Engine, runs: Any) -> dict[int, str]:
     )
     known = {run_id: (int(ref), run_id) for run_id, ref in rows}
     return dict(known.get(name) or engine.find(name) for name in names)
-
-
-__all__ = ["CORE_COLUMNS", "metrics", "runs", "sql"]

@@ -51,7 +51,8 @@ class Base(MemoryTable):
         import numpy as np
 
         if self._order is None:
-            found = self.arrow(cursor)["ref"].to_numpy()
+            # Not pyarrow's to_numpy, which imports pandas where it is installed.
+            found = cursor.execute(f"SELECT ref FROM {self.name}").fetchnumpy()["ref"]  # noqa: S608
             order = np.argsort(found, kind="stable")
             self._order = found[order], order
         known, order = self._order

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     import duckdb
+    import numpy as np
+    from numpy.typing import NDArray
 
     from mllab.query.memory_tables import Pool
     from mllab.store.layout import Layout
@@ -74,6 +76,7 @@ class Resident:
         self._older: dict[Column, MemoryTable] = {}
         self._older_base: Base | None = None
         self._asked: set[Column] = set()
+        self._taken: set[Column] = set()
 
     def following(self, manifest: Manifest) -> Resident:
         """Return the columns of a later state: this one itself where nothing was committed."""
@@ -81,7 +84,7 @@ class Resident:
             return self
         after = Resident(self._layout, manifest, self._pool, max_key_bytes=self._max_key_bytes)
         with self._lock:
-            after._asked = set(self._asked)
+            after._asked, after._taken = set(self._asked), set(self._taken)
             if (manifest.folds, manifest.points) == (self.manifest.folds, self.manifest.points):
                 after._base, after._held = self._base, OrderedDict(self._held)
                 after._older, after._older_base = dict(self._older), self._older_base
@@ -89,6 +92,10 @@ class Resident:
                 after._older = {**self._older, **self._held}
                 after._older_base = self._base or self._older_base
         return after
+
+    def sweep(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Drop the tables of this state and of others that nobody holds."""
+        self._pool.sweep(cursor)
 
     def is_worth_loading(self, columns: Iterable[Column]) -> bool:
         """Whether these columns are here, could be made from older ones, or were asked for before."""
@@ -131,11 +138,13 @@ class Resident:
         self, cursor: duckdb.DuckDBPyConnection, columns: Collection[Column], refs: Sequence[int]
     ) -> dict[Column, dict[str, Any]]:
         """Return for each column the pyarrow Arrays of its table, a value for each ref; null for unknown ones."""
-        import pyarrow as pa
-
         base, tables = self.tables(cursor, columns)
-        places = base.places(cursor, refs)
-        indices = pa.array(places, mask=places < 0)
+        with self._lock:
+            is_first = not tables.keys() <= self._taken
+            self._taken |= tables.keys()
+        if is_first:  # copies pay from the second page on
+            return _read(cursor, base, tables, refs)
+        indices = _indices(base.places(cursor, refs))
         found: dict[Column, dict[str, Any]] = {}
         for column, table in tables.items():
             rows, names = table.arrow(cursor), [column] if isinstance(column, str) else table.columns
@@ -267,6 +276,40 @@ class Resident:
             if isinstance(column, Term) and column not in wanted:
                 (self._older if column in self._older else self._held).pop(column)
                 used -= table.size
+
+
+def _read(
+    cursor: duckdb.DuckDBPyConnection, base: Base, tables: dict[Column, MemoryTable], refs: Sequence[int]
+) -> dict[Column, dict[str, Any]]:
+    """Return what :meth:`Resident.take` does, by a query."""
+    aliases = {table: f"m{place}" for place, table in enumerate(dict.fromkeys((base, *tables.values())))}
+    fields = [
+        (column, name)
+        for column, table in tables.items()
+        for name in ([column] if isinstance(column, str) else table.columns)
+    ]
+    picked = ", ".join(f'{aliases[tables[column]]}."{name}" AS c{i}' for i, (column, name) in enumerate(fields))
+    source = " POSITIONAL JOIN ".join(f"{table.name} {alias}" for table, alias in aliases.items())
+    numbered = "SELECT unnest($1::BIGINT[]) AS wanted, generate_subscripts($1::BIGINT[], 1) AS place"
+    rows = cursor.sql(
+        f"""SELECT {", ".join(f"c{i}" for i in range(len(fields)))} FROM ({numbered}) w
+        LEFT JOIN (SELECT m0.ref AS known, {picked} FROM {source}) ON known = wanted ORDER BY place""",  # noqa: S608
+        params=[list(refs)],
+    ).to_arrow_table()
+    found: dict[Column, dict[str, Any]] = {}
+    for i, (column, name) in enumerate(fields):
+        found.setdefault(column, {})[name] = rows.column(i).combine_chunks()
+    return found
+
+
+def _indices(places: NDArray[np.int64]) -> Any:
+    """Return places as a pyarrow Array, null where they are negative. pyarrow's own way there imports pandas."""
+    import numpy as np
+    import pyarrow as pa
+
+    known = places >= 0
+    valid = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little").tobytes())
+    return pa.Array.from_buffers(pa.int64(), len(places), [valid, pa.py_buffer(places.astype(np.int64).tobytes())])
 
 
 def _place(folds: Sequence[Fold], fold: Fold) -> int:

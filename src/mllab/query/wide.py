@@ -70,11 +70,13 @@ def _core(engine: Engine, refs: Sequence[int], names: Sequence[str]) -> pl.DataF
         picked = ", ".join(f'"{name}"' for name in columns)
         frames.append(_polars(engine.arrow(f"SELECT {picked} FROM ({engine.rows_sql('runs', opened)})")))  # noqa: S608  # fixed column names
     frame = pl.concat(frames) if len(frames) > 1 else frames[0]
-    places = np.argsort(frame["ref"].to_numpy(), kind="stable")
-    order = np.argsort(np.argsort(np.asarray(refs, np.int64), kind="stable"), kind="stable")
+    if opened or len(frames) > 1:
+        places = {ref: place for place, ref in enumerate(frame["ref"].to_list())}
+        # An index of numpy would import numpy.ma, which takes 25 ms.
+        frame = frame.select(pl.all().gather([places[ref] for ref in refs]))
     # DuckDB names the zone Etc/UTC; one zone has one name here.
     zoned = selectors.datetime(time_zone="*").dt.convert_time_zone("UTC")
-    return frame[places[order]].drop("ref").with_columns(zoned)
+    return frame.drop("ref").with_columns(zoned)
 
 
 def _polars(table: Any) -> pl.DataFrame:
