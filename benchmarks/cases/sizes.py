@@ -13,6 +13,8 @@ from benchmarks.cases.stores import big_store
 from benchmarks.measure import worker
 from benchmarks.report import Row
 from mllab.lab import Lab
+from mllab.store.coarse import coarse_path
+from mllab.store.layout import regular_file_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +43,10 @@ def sizes(context: Context) -> list[Row]:
 
 
 def _sealed(store: Store) -> tuple[int, int]:
+    """Return the bytes of the points' parts with their coarse copies, and the rows."""
     parts = store.snapshot().manifest.points
-    return sum(part.size for part in parts), sum(part.rows for part in parts)
+    copies = [regular_file_size(coarse_path(store.layout, part.name)) or 0 for part in parts]
+    return sum(part.size for part in parts) + sum(copies), sum(part.rows for part in parts)
 
 
 def _others(lab: Lab, folder: str) -> Iterator[tuple[str, int]]:

@@ -32,7 +32,7 @@ class Stretch(NamedTuple):
 
     run: int
     key: int
-    count: int
+    points: int
     gap: int  # from the last step that was logged; 0 and less repeat steps
     stride: int
     twice: bool
@@ -82,13 +82,13 @@ def fill(store: Store, stretches: list[Stretch], seed: int) -> None:
         writer = store.writer(ids[run], attempt=attempts[run])
         if begins:
             writer.event("start" if attempts[run] == 1 else "resume", {"experiment": "e", "name": RUNS[run]})
-        steps = max(0, int(last[run, stretch.key]) + stretch.gap) + np.arange(stretch.count) * stretch.stride
-        values = np.zeros(stretch.count) if stretch.flat else random.normal(size=stretch.count)
+        steps = max(0, int(last[run, stretch.key]) + stretch.gap) + np.arange(stretch.points) * stretch.stride
+        values = np.zeros(stretch.points) if stretch.flat else random.normal(size=stretch.points)
         for place, value in stretch.spikes:
-            values[int(place * stretch.count)] = value
+            values[int(place * stretch.points)] = value
         for _ in range(1 + stretch.twice):
-            writer.batch(KEYS[stretch.key], steps, values, clock + np.arange(stretch.count))
-            clock += stretch.count
+            writer.batch(KEYS[stretch.key], steps, values, clock + np.arange(stretch.points))
+            clock += stretch.points
         writer.close()
         last[run, stretch.key] = steps[-1]
         if stretch.then != "nothing":
