@@ -258,6 +258,17 @@ async def test_a_row_that_is_gone_is_not_waited_for(table, source, pilot) -> Non
 
 
 @in_app()
+async def test_new_rows_below_are_no_move_of_the_cursor(table, source, pilot) -> None:
+    source.keys.append("more")
+    table.source_changed()
+    await pilot.pause()
+    assert pilot.app.said == [("cursor", 0, "r0")]
+    table.show(COLUMNS, source)
+    await pilot.pause()
+    assert pilot.app.said == [("cursor", 0, "r0")] * 2
+
+
+@in_app()
 async def test_fewer_rows_or_none_keep_it_whole(table, source, pilot) -> None:
     table.end()
     source.keys = source.keys[:3]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 from rich.style import Style
+from tests.tui.demo_runtable import COLUMNS as DEMO_COLUMNS
+from tests.tui.demo_runtable import made_up_row
 
 from mllab.security import terminal
 from mllab.tui.widgets.table_layout import lay_out
@@ -78,6 +83,17 @@ def test_a_plain_row_is_one_piece() -> None:
 def test_a_styled_value_costs_two_pieces() -> None:
     cells = (TableCell("x"), TableCell("1"), TableCell("bad", "bad"), TableCell("2"))
     assert [segment.text.strip() for segment in painter().line(row(*cells))] == ["x             1", "bad", "2"]
+
+
+def test_the_two_lines_of_a_move_take_600_bytes_at_most() -> None:
+    console = Console(color_system="truecolor", force_terminal=True)
+    subject = painter(width=119, columns=DEMO_COLUMNS)
+    rows = [made_up_row(index) for index in range(200)]
+    sizes = [
+        len((subject.line(left).render(console) + subject.line(right, state="cursor").render(console)).encode())
+        for left, right in itertools.pairwise(rows)
+    ]
+    assert 2 * 119 < max(sizes) <= 600
 
 
 def test_values_of_one_style_side_by_side_are_one_piece() -> None:

@@ -72,6 +72,7 @@ class RunTable(TableView):
         self._source: RowSource = NoRows()
         self._marks = TableMarks()
         self._cursor_key: str | None = None
+        self._announced: tuple[int, str | None] | None = None
         self._sought: str | None = None
         self._travel = 1
         self._thumb_at = -1
@@ -81,6 +82,7 @@ class RunTable(TableView):
     def show(self, columns: Sequence[TableColumn], source: RowSource, *, keep_cursor: bool = True) -> None:
         """Show other columns or other rows; with ``keep_cursor`` the cursor stays on its row where that is nearby."""
         self._source = source
+        self._announced = None
         self._set_columns(columns)
         if not keep_cursor:
             self._sought = self._cursor_key = None
@@ -297,9 +299,12 @@ class RunTable(TableView):
         return row.key if row else None
 
     def _announce(self) -> None:
-        """Tell where the cursor is."""
+        """Tell where the cursor is, unless that was told."""
         self._cursor_key = self._key_at(self.cursor)
-        self.post_message(self.CursorMoved(self.cursor, self._cursor_key))
+        place = (self.cursor, self._cursor_key)
+        if place != self._announced:
+            self._announced = place
+            self.post_message(self.CursorMoved(*place))
 
     def _ask(self) -> None:
         """Tell the source what is in sight, with two pages ahead and half a page behind."""
