@@ -12,7 +12,6 @@ from textual.cache import LRUCache
 from textual.color import Color
 from textual.geometry import Region, Size
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from mllab.tui.widgets.log_feed import LogFeed
@@ -21,6 +20,7 @@ from mllab.tui.widgets.log_lines import LogLines
 from mllab.tui.widgets.log_paint import Span, cells, contrast, part_of, window, wrapped
 from mllab.tui.widgets.log_rows import LogRows
 from mllab.tui.widgets.log_text import ShownText, shown
+from mllab.tui.widgets.log_tints import TintedView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ _TIME_CELLS = {"clock": 9, "relative": 10}
 _LEAST_CONTRAST = 2.0
 
 
-class LogCanvas(ScrollView):
+class LogCanvas(TintedView):
     """Paints the rows that are on screen; each costs as much as is seen of it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -79,7 +79,6 @@ class LogCanvas(ScrollView):
         self._feed = LogFeed(self._lines, self._rows)
         self._texts: LRUCache[int, ShownText] = LRUCache(_CACHED)
         self._starts: LRUCache[int, list[int]] = LRUCache(_CACHED)
-        self._tints: dict[tuple[str, ...], Style] = {}
         self._widest = 0
         self._is_pinning = False  # the view scrolls by itself
 
@@ -152,29 +151,6 @@ class LogCanvas(ScrollView):
 
     # Painting
 
-    def notify_style_update(self) -> None:
-        """Forget colours of another theme."""
-        self._tints.clear()
-        super().notify_style_update()
-
-    def _base(self) -> Style:
-        """Return the style of plain text; asked for each row, and dear."""
-        if () not in self._tints:
-            self._tints[()] = self.rich_style
-        return self._tints[()]
-
-    def _tint(self, *names: str) -> Style:
-        """Return the colour and text style of a component class, without a background that would cover the cursor's."""
-        if names not in self._tints:
-            full = self.get_component_rich_style(*names)
-            keeps_background = names[0].startswith(("logview--match", "logview--cursor"))
-            background = full.bgcolor if keeps_background else None
-            self._tints[names] = Style(
-                color=full.color, bgcolor=background, bold=full.bold or None, dim=full.dim or None,
-                underline=full.underline or None, reverse=full.reverse or None, italic=full.italic or None,
-            )  # fmt: skip
-        return self._tints[names]
-
     def render_line(self, y: int) -> Strip:
         """Return one row of the screen."""
         width = self.scrollable_content_region.width
@@ -186,7 +162,7 @@ class LogCanvas(ScrollView):
         is_cursor = position == self._rows.position(self.cursor)
         base = self._base()
         if is_cursor:
-            base += Style(bgcolor=self._tint("logview--cursor").bgcolor, bold=True)
+            base += Style(bgcolor=self._tint("logview--cursor", keeps_background=True).bgcolor, bold=True)
         level = self._lines.level(line)
         text_style = base
         if level >= WARN:
@@ -245,7 +221,7 @@ class LogCanvas(ScrollView):
         spans: list[Span] = [(start, stop, self._seen(style, base)) for start, stop, style in content.spans]
         search = self._feed.search
         if search is not None:
-            tint = self._tint("logview--match-current" if is_cursor else "logview--match")
+            tint = self._tint("logview--match-current" if is_cursor else "logview--match", keeps_background=True)
             spans += [(start, stop, tint) for start, stop in search.spans(line, content.text)]
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(row)) is not None:
