@@ -37,7 +37,10 @@ _AGGREGATES = {
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """Where the metric is best on average: a value, or a range of them; ``mean`` is the metric's, of ``n`` runs."""
+    """Where the metric, or for Spearman its rank, is best on average: a value, or a range of them.
+
+    ``mean`` is that of the metric over the ``n`` runs with these values.
+    """
 
     text: str
     n: int
