@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import mllab
+from mllab.lab import Lab
+
 HEAVY = [
     "duckdb",
     "pyarrow",
@@ -53,6 +56,38 @@ with mllab.start_run("e", params={"a": {"b": 1}}, tags={"t": "x"}, lab=lab) as r
     assert loaded_by(code, cwd=tmp_path) <= {"pluggy"}
 
 
+CALL = """
+import contextlib, io, os
+from mllab.cli.main import root
+os.environ.update({environ!r})
+with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8")) as shown:  # completion writes bytes
+    root.main({args!r}, prog_name="mllab", standalone_mode=False)
+    shown.flush()
+assert {expected!r} in shown.buffer.getvalue().decode()
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "environ", "expected", "needed"),
+    [
+        (["--version"], {}, "mllab", "click"),
+        (["runs", "ls"], {}, "sample", "duckdb"),
+        ([], {"_MLLAB_COMPLETE": "bash_complete", "COMP_WORDS": "mllab runs sh", "COMP_CWORD": "2"}, "show", "click"),
+        ([], {"_MLLAB_COMPLETE": "bash_complete", "COMP_WORDS": "mllab runs show s", "COMP_CWORD": "3"}, "sample", "duckdb"),
+    ],
+    ids=["version", "runs ls", "complete a command", "complete a run"],
+)  # fmt: skip
+def test_the_command_line_loads_no_textual(
+    lab: Lab, args: list[str], environ: dict[str, str], expected: str, needed: str
+) -> None:
+    with mllab.start_run("tests", "sample", lab=lab, capture=False):
+        pass
+    code = CALL.format(args=args, environ=environ | {"MLLAB_LAB": lab.root}, expected=expected)
+    loaded = loaded_by(code, cwd=Path(lab.root))
+    assert "textual" not in loaded
+    assert needed in loaded, "the command did its work"
+
+
 def test_the_check_can_fail(tmp_path: Path) -> None:
     assert loaded_by("import numpy", cwd=tmp_path) == {"numpy"}
 
@@ -83,8 +118,6 @@ def test_the_writing_side_parses_as_python_39() -> None:
 
 @pytest.mark.skipif(PYTHON_39 is None, reason="no Python 3.9 on this machine; its syntax is checked all the same")
 def test_a_run_on_python_39_with_nothing_installed(tmp_path: Path) -> None:
-    import mllab
-
     assert PYTHON_39 is not None
     script = """
 import mllab
