@@ -126,6 +126,17 @@ async def test_of_many_moves_in_a_row_none_is_lost() -> None:
 
 
 @in_loop
+async def test_new_points_do_not_undo_a_move_that_is_still_being_told() -> None:
+    async with running((120, 40), "a", "b") as (_, grid, pilot):
+        grid.charts[1].move_cursor(-1)
+        grid.charts[1].zoom(2.0)
+        grid.show(curves("a", "b"))
+        await pilot.pause()
+        assert {chart.cursor for chart in grid.charts} == {199.0}
+        assert all(chart.view.x_low is not None for chart in grid.charts)
+
+
+@in_loop
 async def test_a_chart_can_have_all_room() -> None:
     async with running((80, 24), "a", "b", "c", "d", "e", "f") as (app, grid, pilot):
         grid.move(2)

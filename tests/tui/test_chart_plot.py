@@ -74,9 +74,9 @@ def test_a_nan_among_a_million_is_marked_on_the_axis() -> None:
     assert "points per column, min and max shown" in lines[-1]
 
 
-def test_a_nan_is_marked_at_the_least_size() -> None:
-    _, lines = drawn([series([1.0, np.nan, 2.0])], size=(18, 4))
-    assert len(lines) == 4
+@pytest.mark.parametrize("size", [(18, 4), (10, 3), (10, 2)])
+def test_a_nan_is_marked_at_the_least_size(size) -> None:
+    _, lines = drawn([series([1.0, np.nan, 2.0])], size=size)
     assert lines[-1].count("\N{MULTIPLICATION SIGN}") == 1
 
 
@@ -177,6 +177,12 @@ def test_a_band_is_a_half_tone_behind_its_line() -> None:
 def test_down_sampled_series_say_so() -> None:
     _, lines = drawn([series(np.zeros(40), total=1_000_000)])
     assert "40 kept of 1,000,000" in lines[-1]
+
+
+def test_the_footer_takes_fewer_words_where_there_is_little_room() -> None:
+    many = series([*np.zeros(3000), np.nan])
+    assert drawn([many], size=(80, 24))[1][-1] == "21 points per column, min and max shown · 1 NaN"
+    assert drawn([many], size=(36, 9))[1][-1] == "54/column min max · 1 NaN"
 
 
 def test_smoothing_is_named_and_the_raw_value_kept() -> None:

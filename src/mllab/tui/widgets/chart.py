@@ -360,7 +360,9 @@ class Chart(Widget, can_focus=True):
         plain = self._style(chart_style.PLAIN)
         if self._frame is None:
             # Too small for a plot.
-            name = terminal.fit(terminal.line(self.title), width) if y == 0 else ""
+            if y:
+                return Strip.blank(width, plain)
+            name = terminal.fit(terminal.line(self.title), width)
             return Strip([Segment(name, self._style(chart_style.TITLE))]).adjust_cell_length(width, plain)
         if y >= self._frame.layout.height:
             return Strip.blank(width, plain)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mllab.security import terminal
 from mllab.tui.widgets import chart_ticks
 from mllab.tui.widgets.chart_canvas import BLANK, Canvas
-from mllab.tui.widgets.chart_plot import Curve, Plot, tick_count
+from mllab.tui.widgets.chart_plot import Counts, Curve, Plot, tick_count
 from mllab.tui.widgets.chart_style import (
     ALERT,
     AXIS,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Row = list[tuple[str, int]]
 _LEAST_LABEL = 4
 _LEAST_NAME = 8
+_NAN = "\N{MULTIPLICATION SIGN}"
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +87,9 @@ def compose(
     """Compose a chart around its plot; an earlier frame of the ``same_plot`` spares what no cursor changes."""
     above = [_title(curves, view, layout, title, cursor), *legend(curves, layout, cursor)]
     canvas = _canvas(plot, curves, cursor)
+    if not layout.has_rule:
+        for cell in plot.nan_cells:
+            canvas.put(canvas.height - 1, cell, _NAN, ALERT)
     if same_plot is not None:
         return Frame(layout, above, same_plot.axis, canvas, same_plot.below)
     below = []
@@ -95,7 +99,7 @@ def compose(
     if layout.has_labels:
         below.append(_labels(layout, marks))
     if layout.has_footer:
-        below.append([(terminal.fit(footer(plot, view), layout.width), FOOTER)])
+        below.append([(footer(plot, view, layout.width), FOOTER)])
     return Frame(layout, above, _axis(plot, layout), canvas, below)
 
 
@@ -244,7 +248,7 @@ def _rule(plot: Plot, layout: Layout, marks: dict[int, str]) -> Row:
         line[cell] = "┬"
     start = 0
     for cell in sorted(plot.nan_cells):
-        row += [("".join(line[start:cell]), AXIS), ("×", ALERT)]  # noqa: RUF001  # no letter: a cross that marks
+        row += [("".join(line[start:cell]), AXIS), (_NAN, ALERT)]
         start = cell + 1
     return [*row, ("".join(line[start:]), AXIS)]
 
@@ -260,16 +264,24 @@ def _labels(layout: Layout, marks: dict[int, str]) -> Row:
     return [("".join(line), LABEL)]
 
 
-def footer(plot: Plot, view: ChartView) -> str:
-    """Say in words what is drawn, and what of the data is not."""
+def footer(plot: Plot, view: ChartView, width: int) -> str:
+    """Say in words what is drawn, and what of the data is not; in fewer words where they would not fit."""
     counts = plot.counts
     if not counts.total:
-        return f"{counts.lost:,} without x" if counts.lost else ""
-    if counts.fullest <= 2:
-        where = "" if counts.points == counts.total else " in view"
-        parts = [f"all {counts.points:,} points{where}" if counts.points != 1 else f"1 point{where}"]
-    else:
-        parts = [f"{counts.per_column:,} points per column, min and max shown"]
+        return terminal.fit(f"{counts.lost:,} without x" if counts.lost else "", width)
+    where = "" if counts.points == counts.total else " in view"
+    said = f"all {counts.points:,} points{where}" if counts.points != 1 else f"1 point{where}"
+    short = said
+    if counts.fullest > 2:
+        said = f"{counts.per_column:,} points per column, min and max shown"
+        short = f"{counts.per_column:,}/column min max"
+    parts = _remarks(counts, view)
+    text = " · ".join([said, *parts])
+    return terminal.fit(text if len(text) <= width else " · ".join([short, *parts]), width)
+
+
+def _remarks(counts: Counts, view: ChartView) -> list[str]:
+    parts = []
     if counts.before > counts.total + counts.lost:
         parts.append(f"{counts.total:,} kept of {counts.before:,}")
     if counts.nan:
@@ -288,4 +300,4 @@ def footer(plot: Plot, view: ChartView) -> str:
     elif view.smoothing == "median" and counts.median_window:
         places = f" at {counts.median_places:,} places" if counts.median_places else ""
         parts.append(f"median of {counts.median_window}{places}")
-    return " · ".join(parts)
+    return parts

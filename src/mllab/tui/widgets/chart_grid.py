@@ -202,21 +202,25 @@ class ChartGrid(Container):
         """Move the cursor of all charts along the points of the selected one."""
         if chart := self.selected_chart:
             chart.move_cursor(columns)
+            self.cursor = chart.cursor
 
     def zoom(self, factor: float) -> None:
         """Magnify the x axis of all charts around the cursor."""
         if chart := self.selected_chart:
             chart.zoom(factor)
+            self.set_view(chart.view)
 
     def pan(self, columns: int) -> None:
         """Look further along the x axis in all charts."""
         if chart := self.selected_chart:
             chart.pan(columns)
+            self.set_view(chart.view)
 
     def reset_zoom(self) -> None:
         """See all points of all charts again."""
         if chart := self.selected_chart:
             chart.reset_zoom()
+            self.set_view(chart.view)
 
     # What the charts say
 
@@ -224,13 +228,15 @@ class ChartGrid(Container):
         """Move the cursor of the other charts too."""
         event.stop()
         # Of several moves in a row the last counts, also while the first is still being told.
-        self.cursor = event.chart.cursor
+        if event.x == event.chart.cursor:
+            self.cursor = event.x
         self.post_message(self.CursorMoved(event.x))
 
     def on_chart_view_changed(self, event: Chart.ViewChanged) -> None:
         """Look at the other charts the same way."""
         event.stop()
-        self.set_view(event.chart.view)
+        if event.view == event.chart.view:
+            self.set_view(event.view)
         self.post_message(self.ViewChanged(event.view))
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -287,12 +293,14 @@ class ChartGrid(Container):
         self._charts = self._charts[: self._trim(max(len(keys), 1))]
         added = [Chart() for _ in range(max(len(keys), 1) - len(self._charts))]
         self._charts += added
+        for chart in added:
+            # The others have these already, or are about to say that the user changed them.
+            chart.set_view(self._view)
+            chart.cursor = self.cursor
         for place, chart in enumerate(self._charts):
             key = keys[place] if place < len(keys) else ""
             chart.title = key
             chart.set_class(key == self._selected and count > 1, "-selected")
-            chart.set_view(self._view)
-            chart.cursor = self.cursor
             chart.show(self._series.get(key, ()))
         if added:
             self._cells.mount(*added)
