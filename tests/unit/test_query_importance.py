@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,6 +200,18 @@ def test_some_runs_of_many(grid: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("mllab.query.param_columns.MANY_REFS", 2)
         assert what_mattered(grid.engine, refs, "loss") == few
     assert few[0].n == len(refs)
+
+
+def test_pandas_stays_out(grid: Lab) -> None:
+    code = f"""
+import sys
+from mllab.lab import Lab
+from mllab.query.importance import what_mattered
+rows = what_mattered(Lab({grid.root!r}).engine, range(1, 100), "loss")
+print(any(row.method == "eta squared" for row in rows), "pandas" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
 
 
 def test_against_scipy() -> None:

@@ -117,7 +117,11 @@ def param_columns(engine: Engine, refs: Sequence[int]) -> Iterator[ParamColumn]:
         if not len(rows):
             continue
         is_exact = exact[rows].astype(np.bool_)
-        words_here = None if is_exact.all() else word.take(pa.array(rows[~is_exact]))
+        words_here = None
+        if not is_exact.all():
+            at = np.ascontiguousarray(rows[~is_exact], np.int64)
+            # By its buffer: ``pa.array`` of an array imports pandas, where it is installed.
+            words_here = word.take(pa.Array.from_buffers(pa.int64(), len(at), [None, pa.py_buffer(at)]))
         yield _column(name, run[rows], number[rows], is_exact, words_here)
 
 
