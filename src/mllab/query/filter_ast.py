@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["", "run", "metric", "param", "tag"]
 PREFIXES: dict[str, Kind] = {"metrics": "metric", "params": "param", "tags": "tag"}
+# Functions of a curve that are no plain aggregate.
+DERIVED = ("ema", "slope", "time_to", "step_to")
 RESERVED = frozenset({"and", "or", "not", "in", "is", "has", "order", "limit"})
 PLAIN_NAME = re.compile(r"[^\W\d]\w*(?:[./:@%+#-]+\w+)*")
 
@@ -23,7 +25,8 @@ class Term:
     """Something a run has a value of: an attribute, a param, a tag, or a number taken from a metric.
 
     ``kind`` is empty until a bare name is looked up. ``function`` names an aggregate of a metric, or "at"; ``low``
-    and ``high`` bound the steps it covers, both inclusive.
+    and ``high`` bound the steps it covers, both inclusive, and ``last`` says how many of the last ones it covers.
+    ``arguments`` are the weight of ``ema``, or the operator and the bound of ``time_to`` and ``step_to``.
     """
 
     kind: Kind
@@ -32,11 +35,23 @@ class Term:
     low: int | None = None
     high: int | None = None
     column: int = field(default=0, compare=False)
+    last: int | None = None
+    arguments: tuple[str | float, ...] = ()
 
     @property
     def has_steps(self) -> bool:
-        """Whether the term looks at a range of steps, so at points instead of summaries."""
-        return self.low is not None or self.high is not None
+        """Whether the term looks at a range of steps."""
+        return self.low is not None or self.high is not None or self.last is not None
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether the term is one of the functions of a curve."""
+        return self.function in DERIVED
+
+    @property
+    def reads_points(self) -> bool:
+        """Whether the term looks at points instead of summaries."""
+        return self.has_steps or self.is_derived
 
     def __str__(self) -> str:
         return self._written(always=False)
@@ -51,12 +66,19 @@ class Term:
         if self.function == "at":
             return f"{name} at {self.low}"
         if self.function:
-            name = f"{self.function}({name})"
+            name = f"{self.function}({name}{self._written_arguments()})"
+        if self.last is not None:
+            return f"{name} last {self.last}"
         if self.low is not None and self.high is not None:
             return f"{name} between {self.low} and {self.high}"
         if self.low is not None:
             return f"{name} after {self.low}"
         return f"{name} before {self.high}" if self.high is not None else name
+
+    def _written_arguments(self) -> str:
+        if not self.arguments:
+            return ""
+        return ", " + repr(*self.arguments) if self.function == "ema" else f" {self.arguments[0]} {self.arguments[1]!r}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from mllab.errors import FilterError
-from mllab.query.filter_ast import PREFIXES, RESERVED, Term
+from mllab.query.filter_ast import DERIVED, PREFIXES, RESERVED, Term
 from mllab.query.filter_lexer import tokenize
 from mllab.query.filter_parser import FUNCTIONS
 from mllab.query.filter_terms import ATTRIBUTES, STATUSES
@@ -48,7 +48,7 @@ def complete(text: str, cursor: int, catalogue: KeyCatalogue) -> list[Completion
         for kind, kind_keys in zip(PREFIXES.values(), keys, strict=True):
             for key in sorted(kind_keys):
                 options.append((str(Term(kind if is_explicit or key in ATTRIBUTES else "", key)), kind))
-        options += [(f"{function}(", "function") for function in FUNCTIONS]
+        options += [(f"{function}(", "function") for function in (*FUNCTIONS, *DERIVED)]
         options += [(word, "keyword") for word in ("not", "has", *(f"{prefix}." for prefix in PREFIXES))]
     else:
         options = [(word, "keyword") for word in ("and", "or", "in", "is", "not", "order by", "desc", "limit")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mllab.errors import FilterError
 from mllab.query.filter_ast import (
+    DERIVED,
     RESERVED,
     Among,
     And,
@@ -23,7 +24,7 @@ from mllab.query.filter_ast import (
     Value,
 )
 from mllab.query.filter_lexer import Token, tokenize
-from mllab.query.filter_values import CONTINUES, NUMBER
+from mllab.query.filter_values import CONTINUES, NUMBER, as_number
 
 if TYPE_CHECKING:
     from mllab.query.filter_ast import Expr
@@ -34,7 +35,8 @@ INT64_MAX = (1 << 63) - 1
 FUNCTIONS = ("last", "min", "max", "mean", "count", "nans", "step", "first_step", "min_step", "max_step")
 # What can be asked of a range of steps.
 RANGED = ("last", "min", "max", "mean", "count", "nans")
-_RANGES = ("at", "after", "before", "between")
+_RANGES = ("at", "after", "before", "between", "last")
+_ORDERINGS = ("<", "<=", ">", ">=")
 _WHOLE = re.compile(r"[+-]?\d[\d_]*", re.ASCII)
 _SQL_HINTS = {
     "like": "Match with a regular expression: name ~ 'part'.",
@@ -218,17 +220,43 @@ class _Parser:
         if not is_function:
             return self.over_steps(self.name())
         function = token.text.lower()
-        if function not in FUNCTIONS:
-            close = get_close_matches(function, FUNCTIONS, 1)
-            hint = f"Did you mean {close[0]}?" if close else f"Functions: {', '.join(FUNCTIONS)}."
+        if function not in (*FUNCTIONS, *DERIVED):
+            close = get_close_matches(function, (*FUNCTIONS, *DERIVED), 1)
+            hint = f"Did you mean {close[0]}?" if close else f"Functions: {', '.join((*FUNCTIONS, *DERIVED))}."
             raise FilterError(f"There is no function {token.text[:60]}.", hint, column=token.column)
         self.index += 1
         opening = self.next()
         name = self.name()
         if name.kind not in ("", "metric"):
             raise FilterError(f"{function} takes a metric, not a {name.kind}.", column=name.column)
+        arguments = self.arguments(function)
         self.close(opening, ")")
-        return self.over_steps(Term(name.kind, name.key, function, column=name.column))
+        return self.over_steps(Term(name.kind, name.key, function, column=name.column, arguments=arguments))
+
+    def arguments(self, function: str) -> tuple[str | float, ...]:
+        """Parse what follows the name in a function's parentheses."""
+        if function in ("time_to", "step_to"):
+            hint = f"Write: {function}(loss < 0.1)."
+            operator = self.next().value if self.token.kind == "operator" else ""
+            if operator not in _ORDERINGS:
+                raise self.surprise("<, <=, > or >=", hint)
+            return operator, self.number(hint)
+        if function != "ema" or not self.take(","):
+            return ()
+        column = self.token.column
+        weight = self.number("Write: ema(loss, 0.9).")
+        if not 0 <= weight < 1:
+            raise FilterError("The weight of ema is from 0 to below 1.", "Write: ema(loss, 0.9).", column=column)
+        return (weight,)
+
+    def number(self, hint: str) -> float:
+        token = self.token
+        if token.kind != "word":
+            raise self.surprise("a number", hint)
+        number = as_number(Value(self.next().text, column=token.column))
+        if number != number:  # noqa: PLR0124  # NaN
+            raise FilterError("NaN is no bound.", hint, column=token.column)
+        return number
 
     def name(self) -> Term:
         token = self.token
@@ -249,13 +277,16 @@ class _Parser:
         if word not in _RANGES or (word == "between" and not term.function):
             return term
         if (word == "at") is bool(term.function) or term.kind in ("param", "tag"):
-            hint = "Write: loss at 1000, or min(loss) after 1000."
+            hint = "Write: loss at 1000, min(loss) after 1000, or min(loss) last 100."
             raise FilterError(f"`{word}` does not go with {term}.", hint, column=self.token.column)
         if term.function and term.function not in RANGED:
             hint = f"Functions that do: {', '.join(RANGED)}."
             raise FilterError(f"{term.function} does not take a range of steps.", hint, column=term.column)
         self.index += 1
         low = high = None
+        if word == "last":
+            last = self.whole_number("a number of steps", low=1)
+            return Term(term.kind, term.key, term.function, column=term.column, last=last)
         if word != "before":
             low = self.whole_number("a step")
         if word == "between":

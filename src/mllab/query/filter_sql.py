@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mllab.errors import FilterError
 from mllab.ids import SHORT_LENGTH
+from mllab.query.derived import NAN
 from mllab.query.filter_ast import Among, And, Has, IsNull, Not, Or, Query, Term, Truth, Value
 from mllab.query.filter_terms import ATTRIBUTES, STATUSES, KeyCatalogue, ValueType, resolve
 from mllab.query.filter_values import NUMBER, as_duration, as_moments, as_number, check_pattern
-from mllab.query.sources import NAN, Join, Needs, ScanSource
+from mllab.query.sources import Join, Needs, ScanSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,7 +165,7 @@ class _Compiler:
             self.needs.attributes |= dict.fromkeys(_attributes(sql))
             return _Column(kind, sql, sql if kind in ("number", "duration") else "", sql)
         self.join_uses += 1
-        key = term if term.has_steps else Term(term.kind, term.key)
+        key = term if term.reads_points else Term(term.kind, term.key)
         if key not in self.joins:
             if len(self.joins) == MAX_KEYS:
                 message = f"The filter mentions more than {MAX_KEYS} params, tags and metrics."
@@ -175,7 +176,7 @@ class _Compiler:
         if term.kind in ("param", "tag"):
             return _Column("mixed", f"j{place}_text", f"j{place}_number", f"j{place}_row")
         name = "value"
-        if not term.has_steps:
+        if not term.reads_points:
             name = term.function or "last"
             self.needs.joins[place].functions[name] = None
         return _Column("number", f"j{place}_{name}", f"j{place}_{name}", f"j{place}_row")

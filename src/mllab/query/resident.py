@@ -7,6 +7,7 @@ puts them side by side (POSITIONAL JOIN) where it would otherwise join by ``ref`
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from dataclasses import replace
@@ -196,10 +197,10 @@ class Resident:
 
     def _load_term(self, cursor: duckdb.DuckDBPyConnection, base: Base, term: Term) -> MemoryTable:
         older = self._older.pop(term, None)
-        if term.has_steps:
-            return self._aligned(
-                cursor, base, {"value": "DOUBLE"}, lambda folds: self._points(base, term, folds), older
-            )
+        if term.reads_points:
+            resumed = self._resumed(cursor, base) if term.is_derived else []
+            points = functools.partial(self._points, base, term, resumed)
+            return self._aligned(cursor, base, {"value": "DOUBLE"}, points, older)
         table = TABLES[term.kind]
         columns = (
             {term.function or "last": SUMMARY[term.function or "last"]} if term.kind == "metric" else FACES[term.kind]
@@ -217,7 +218,14 @@ class Resident:
         kinds = {name: "VARCHAR" if name in ("type", "text") else "DOUBLE" for name in columns}
         return self._aligned(cursor, base, kinds, select, older)
 
-    def _points(self, base: Base, term: Term, folds: Sequence[Fold]) -> tuple[str, list[Any]]:
+    def _resumed(self, cursor: duckdb.DuckDBPyConnection, base: Base) -> list[int]:
+        """Return the runs with more than one attempt."""
+        attempt = self.tables(cursor, ["attempt"])[1]["attempt"]
+        both = base.name if attempt is base else f"{base.name} b POSITIONAL JOIN {attempt.name} a"
+        return [ref for (ref,) in cursor.execute(f"SELECT ref FROM {both} WHERE attempt > 1 ORDER BY ref").fetchall()]  # noqa: S608
+
+    def _points(self, base: Base, term: Term, resumed: Sequence[int], folds: Sequence[Fold]) -> tuple[str, list[Any]]:
+        """Return a SELECT of a term over the points of the runs of some folds."""
         parts, restrict, params = self.manifest.points, "", []
         if len(folds) < len(base.folds):
             bounds = [(fold.parts["runs"].first_ref, fold.parts["runs"].last_ref) for fold in folds]
@@ -234,7 +242,9 @@ class Resident:
             return f"${len(params)}"
 
         source = relations.point_table(self._layout, parts, "points", has_tail=False)
-        return over_points(term, bind, f"({source})", restrict), params
+        if resumed:
+            source = relations.newest_points(resumed, f"({source})")
+        return over_points(term, bind, f"({source})", base.name, restrict), params
 
     def _aligned(
         self,

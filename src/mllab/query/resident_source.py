@@ -34,7 +34,7 @@ class ResidentSource:
         late: list[int] = []
         for place, join in enumerate(needs.joins):
             # The points of the few runs that can match are read faster than those of all.
-            if join.term.has_steps and needs.cheap and not resident.has(join.terms):
+            if join.term.reads_points and needs.cheap and not resident.has(join.terms):
                 late.append(place)
             else:
                 columns += join.terms
@@ -74,8 +74,9 @@ class ResidentSource:
         picked = [f'r."{name}"' for name in needs.attributes]
         source = f"({relations.tail('runs')}) r"
         for place, join in joins:
-            if join.term.has_steps:
-                select = of_points(join.term, place, bind, source=f"({self._engine.points_sql(refs, newest=False)})")
+            if join.term.reads_points:
+                points = self._engine.points_sql(refs, newest=join.term.is_derived)
+                select = of_points(join.term, place, bind, source=f"({points})", runs=f"({relations.tail('runs')})")
                 picked += [f"j{place}_row", f"j{place}_value"]
             else:
                 select = of_rows(join, place, bind, prefix="t_")
@@ -86,7 +87,7 @@ class ResidentSource:
 
 def _columns(join: Join, aliases: list[str]) -> list[tuple[str, str]]:
     """Return the columns of a term, without their ``j0_``, and their SQL; the row first."""
-    if join.term.has_steps:
+    if join.term.reads_points:
         return [("row", _row(f"{aliases[0]}.value")), ("value", f"{aliases[0]}.value")]
     if join.term.kind == "metric":
         values = [(name, f'{alias}."{name}"') for alias, name in zip(aliases, join.functions, strict=True)]

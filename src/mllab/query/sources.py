@@ -7,15 +7,15 @@ aggregate (``j0_min``), and what is taken from points ``j0_value``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mllab.query.derived import NAN, OVER_POINTS, derived, in_window
 from mllab.query.filter_ast import Term
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAN = "'nan'::DOUBLE"
 SUMMARY = {
     "last": "last",
     "min": "min",
@@ -27,16 +27,6 @@ SUMMARY = {
     "first_step": "first_step",
     "min_step": "min_step",
     "max_step": "max_step",
-}
-# The same over points: all attempts count, as in the summaries; `at` and `last` take the newest attempt.
-OVER_POINTS = {
-    "at": "arg_max(value, (attempt, seq))",
-    "last": "arg_max(value, (attempt, step, seq))",
-    "min": "min(value)",
-    "max": f"coalesce(max(value) FILTER (NOT isnan(value)), {NAN})",
-    "mean": f"coalesce(avg(value) FILTER (NOT isnan(value)), {NAN})",
-    "count": "count(*)",
-    "nans": "count(*) FILTER (isnan(value))",
 }
 TABLES = {"metric": "summaries", "param": "params", "tag": "tags"}
 # A param logged as null has a type and no text.
@@ -56,7 +46,9 @@ class Join:
     @property
     def terms(self) -> list[Term]:
         """What is asked for, one by one."""
-        return [Term("metric", self.term.key, function) for function in self.functions] or [self.term]
+        return [Term("metric", self.term.key, function) for function in self.functions] or [
+            replace(self.term, column=0)
+        ]
 
     def columns(self) -> dict[str, str]:
         """Return the columns that it adds, without their ``j0_``, and their SQL over the rows of its table."""
@@ -92,7 +84,7 @@ class ScanSource:
             restrict = f" AND ref IN (SELECT r.ref FROM r_runs r WHERE {' AND '.join(needs.cheap)})"  # noqa: S608  # only $n
         sql = "r_runs r"
         for place, join in enumerate(needs.joins):
-            if join.term.has_steps:
+            if join.term.reads_points:
                 select = of_points(join.term, place, bind, restrict=restrict)
             else:
                 select = of_rows(join, place, bind)
@@ -113,17 +105,23 @@ def of_rows(join: Join, place: int, bind: Callable[[Any], str], prefix: str = "r
 
 
 def of_points(
-    term: Term, place: int, bind: Callable[[Any], str], *, source: str = "r_points", restrict: str = ""
+    term: Term, place: int, bind: Callable[[Any], str], *, source: str = "", runs: str = "r_runs", restrict: str = ""
 ) -> str:
-    """Return a SELECT of a term over a range of steps."""
-    return f"SELECT ref AS j{place}_row, value AS j{place}_value FROM ({over_points(term, bind, source, restrict)})"  # noqa: S608  # only $n
+    """Return a SELECT of a term that looks at points: those of ``source``, or of all runs but for ``restrict``."""
+    source = source or ("r_newest" if term.is_derived else "r_points")
+    return (
+        f"SELECT ref AS j{place}_row, value AS j{place}_value FROM ({over_points(term, bind, source, runs, restrict)})"  # noqa: S608  # only $n
+    )
 
 
-def over_points(term: Term, bind: Callable[[Any], str], source: str, restrict: str = "") -> str:
+def over_points(term: Term, bind: Callable[[Any], str], source: str, runs: str, restrict: str = "") -> str:
     """Return a SELECT of (ref, value) of a term that looks at points."""
     where = f"key = {bind(term.key)}"
     if term.low is not None:
         where += f" AND step >= {bind(term.low)}"
     if term.high is not None:
         where += f" AND step <= {bind(term.high)}"
+    if term.is_derived or term.last is not None:
+        points = f"(SELECT ref, step, time, value, attempt, seq FROM {source} WHERE {where}{restrict})"  # noqa: S608  # only $n
+        return in_window(term, bind, points) if term.last is not None else derived(term, bind, points, runs)
     return f"SELECT ref, {OVER_POINTS[term.function]} AS value FROM {source} WHERE {where}{restrict} GROUP BY ref"  # noqa: S608  # only $n
