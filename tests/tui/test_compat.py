@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks.cases.links import on_link
 from benchmarks.measure import environment
 from benchmarks.pty_session import PtySession
 from textual import screen as textual_screen
@@ -129,6 +130,12 @@ def test_a_frame_waits_for_those_before_it(kind, monkeypatch: pytest.MonkeyPatch
 def test_without_a_terminal_nothing_is_held_back() -> None:
     assert backlog(SimpleNamespace(_driver=None)) == 0  # type: ignore[arg-type]  # all that is looked at
     assert backlog(SimpleNamespace(_driver=object())) == 0  # type: ignore[arg-type]
+
+
+def test_on_a_slow_link_few_frames_wait(tmp_path: Path) -> None:
+    figures = on_link(str(tmp_path / "figures.json"), str(tmp_path), "paced", 3, 10.0)
+    assert 2 <= figures["frames"] < 20  # of 30 that were asked for: the link was too slow for them
+    assert 1 <= figures["most_waiting"] <= 3
 
 
 def test_quitting_restores_the_terminal(tmp_path: Path) -> None:

@@ -250,8 +250,8 @@ class DiffView(TintedView, can_focus=True):
         dim = base + self._tint("diffview--dim")
         if stop - start > 1 or start in self._folded:
             what = "unchanged lines" if line.kind == SAME else "lines folded"
-            text, style, spans = f"⋯ {stop - start:,} {what}", dim, []
-            numbers = ""
+            text, style, numbers = f"⋯ {stop - start:,} {what}", dim, ""
+            spans: list[Span] = []
         else:
             text, style, spans = self._styled(start, base)
             numbers = self._numbers(line)
