@@ -85,11 +85,15 @@ class MllabApp(ThemedApp[None], Acting):
                 complain(self, error)
             await self.go(Place("runs"))
 
+    def exit(self, *args: Any, **more: Any) -> None:
+        """Remember the session, and leave: for a key, a signal or an error alike."""
+        with contextlib.suppress(Exception):  # whatever is wrong with the session, leaving must work
+            self._leave()
+            self.remember()
+        super().exit(*args, **more)
+
     def on_unmount(self) -> None:
-        """Remember the session."""
-        if isinstance(self.lab_screen, LabScreen) and self.lab_screen.is_mounted:
-            self.history.update(self.lab_screen.place())
-        self.remember()
+        """End the threads."""
         self.reader.close()
 
     @property
@@ -208,11 +212,13 @@ class MllabApp(ThemedApp[None], Acting):
         finally:
             self._is_refreshing = False
 
-    def toggle_following(self) -> None:
+    async def do_follow(self, _: str) -> None:
         """Follow what happens, or keep what is shown."""
         self.is_following = not self.is_following
         if self.lab_screen is not None:
             self.lab_screen.show_bars()
+        if self.is_following:
+            await self.look()
 
     # -- edits -----------------------------------------------------------------------------------------------
 
@@ -265,7 +271,6 @@ class MllabApp(ThemedApp[None], Acting):
         """Write down what the next session wants to know."""
         present = self.history.present
         self.state.place = present.link if present is not None else self.state.place
-        self.state.theme = self.theme if self.theme != self.default_theme else ""
         save_state(self._state_path, self.state)
 
     # -- the rest --------------------------------------------------------------------------------------------
@@ -312,7 +317,7 @@ class MllabApp(ThemedApp[None], Acting):
         if argument and argument not in self.available_themes:
             raise UsageError(f"There is no theme {argument[:60]!r}.", f"Themes: {', '.join(names)}.")
         at = names.index(self.theme) if self.theme in names else -1
-        self.theme = argument or names[(at + 1) % len(names)]
+        self.theme = self.state.theme = argument or names[(at + 1) % len(names)]
         self.remember()
 
     def complete_theme(self, argument: str) -> list[tuple[str, int, str]]:

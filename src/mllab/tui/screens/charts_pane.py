@@ -75,11 +75,9 @@ class ChartsPane(Vertical, Acting, can_focus=True):
         """The charts."""
         return self.query_one(ChartGrid)
 
-    def on_focus(self) -> None:
-        """Hand the focus to the chart that is selected."""
-        chart = self.grid.selected_chart
-        if chart is not None:
-            chart.focus()
+    def take_focus(self) -> None:
+        """Focus the chart that is selected; the pane itself while there is none."""
+        self.screen.set_focus(self.grid.selected_chart or self)
 
     # -- what is shown ---------------------------------------------------------------------------------------
 
@@ -127,6 +125,8 @@ class ChartsPane(Vertical, Acting, can_focus=True):
         axis = self.grid.view.x_axis
         found = {key: [run.series(key, axis) for run in self._charted] for key in keys}
         self.grid.show({key: [each for each in series if each is not None] for key, series in found.items()})
+        if self.has_focus:
+            self.take_focus()
         if not keys:
             self._note("No metric fits." if self._text else "Nothing was logged yet.")
         elif self._text:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_PATCH = 2 << 20
 
 
-class CodePane(Vertical, can_focus=True):
+class CodePane(Vertical):
     """Facts on top, the uncommitted changes below."""
 
     DEFAULT_CSS = """
@@ -37,9 +37,9 @@ class CodePane(Vertical, can_focus=True):
             yield Static("", id="facts-text", markup=False)
         yield DiffView()
 
-    def on_focus(self) -> None:
-        """Hand the focus to the changes, or to the facts."""
-        (self.query_one(DiffView) if self.has_class("-patched") else self.query_one("#facts")).focus()
+    def take_focus(self) -> None:
+        """Focus the changes, or the facts while there are none."""
+        self.screen.set_focus(self.query_one(DiffView) if self.has_class("-patched") else self.query_one("#facts"))
 
     async def show(self, reader: Reader, detail: RunDetail, patch: Artifact | None) -> None:
         """Show a run's code."""

@@ -175,7 +175,10 @@ class CompareScreen(TableActions):
         if tab == "code":
             self._loaded.discard("code")  # of the column that is selected by now
         await self._load(tab)
-        self.query_one(f"#{tab}").focus()
+        if tab == "charts":
+            self.charts.take_focus()
+        else:
+            self.set_focus(self.query_one(f"#{tab}"))
         self.show_bars()
 
     async def do_next_tab(self, _: str) -> None:

@@ -49,14 +49,9 @@ class FilesPane(Vertical, Acting):
         yield OptionList(markup=False)
         yield Static("", id="files-note", markup=False)
 
-    def on_focus(self) -> None:
-        """Hand the focus to the list."""
-        self.query_one(OptionList).focus()
-
-    @property
-    def can_focus(self) -> bool:  # type: ignore[override]  # only to be handed on
-        """The pane takes the focus to hand it to the list."""
-        return True
+    def take_focus(self) -> None:
+        """Focus the list."""
+        self.screen.set_focus(self.query_one(OptionList))
 
     def show(self, artifacts: Sequence[Artifact]) -> None:
         """Show files."""

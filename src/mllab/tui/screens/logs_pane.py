@@ -49,6 +49,10 @@ class LogsPane(Vertical, Acting):
         """The lines."""
         return self.query_one(LogView)
 
+    def take_focus(self) -> None:
+        """Focus the lines."""
+        self.screen.set_focus(self.view)
+
     async def show_run(self, reader: Reader, run_id: str) -> None:
         """Show a run's output, or what was added to it."""
         if run_id != self._run_id or self._logs is None:

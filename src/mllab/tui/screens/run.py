@@ -29,7 +29,6 @@ from mllab.tui.widgets.tabbar import TabBar
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
-    from textual.widget import Widget
 
     from mllab.query.run_detail import RunDetail
 
@@ -179,10 +178,11 @@ class RunScreen(EditingScreen):
         await self._load(tab)
         if self._moment is not None:
             self._go_to_time(self._moment)
-        target: Widget = self.query_one(f"#{tab}")
-        if isinstance(target, LogsPane):
-            target = target.query_one(LogView)
-        target.focus()
+        pane = self.query_one(f"#{tab}")
+        if isinstance(pane, (ChartsPane, LogsPane, FilesPane, CodePane)):
+            pane.take_focus()
+        else:
+            self.set_focus(self.query_one("#overview"))
         self.show_bars()
 
     async def do_next_tab(self, _: str) -> None:
@@ -274,7 +274,3 @@ class RunScreen(EditingScreen):
         if chosen:
             choice = choices[int(chosen[0])]
             await self.mllab.copy_text(choice.value, f"Copied {choice.text[3:]}")
-
-    def do_follow(self, _: str) -> None:
-        """Follow or freeze."""
-        self.mllab.toggle_following()

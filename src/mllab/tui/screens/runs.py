@@ -363,7 +363,3 @@ class RunsScreen(TableActions, ColumnActions, SharingActions):
         if self.has_class("-narrow"):
             self.app.notify("The detail needs a terminal of 110 columns or more; Enter opens the run.")
         self._detail_soon()
-
-    def do_follow(self, _: str) -> None:
-        """Follow or freeze."""
-        self.mllab.toggle_following()

@@ -14,11 +14,14 @@ from mllab.tui.place import Place, parse_link
 from mllab.tui.screens.chooser import Choice, Chooser
 from mllab.tui.screens.editing import EditingScreen
 from mllab.tui.services.importance_text import mattered_choices
+from mllab.tui.services.run_list import run_ids
 from mllab.wording import plural
 
 if TYPE_CHECKING:
     from mllab.tui.services.run_list import Listed, RunList, RunView
     from mllab.tui.widgets.runtable import RunTable
+
+MOST_FOLDED = 500
 
 
 class SharingActions(EditingScreen):
@@ -168,6 +171,17 @@ class SharingActions(EditingScreen):
             runs.remove(row.key)
             runs.insert(0, row.key)
         await self.mllab.go(Place("compare", "", {"runs": ",".join(runs)}))
+
+    async def do_fold(self, _: str) -> None:
+        """Compare the marked runs, or those that are listed, with those of other seeds taken together."""
+        runs = sorted(self.table.marks)
+        if not runs and self.listed is not None:
+            runs = await self.mllab.reader.call(run_ids, self.mllab.reader.lab.engine, self.listed, MOST_FOLDED)
+            if len(self.listed.refs) > MOST_FOLDED:
+                self.app.notify(f"The first {MOST_FOLDED} runs of the list are taken; a filter chooses others.")
+        if len(runs) < 2:
+            raise UsageError("There are fewer than two runs.", "Mark some with Space, or change the filter.")
+        await self.mllab.go(Place("compare", "", {"runs": ",".join(runs), "fold": "1"}))
 
     async def do_baseline(self, _: str) -> None:
         """Make the run under the cursor the first of the comparison."""

@@ -223,8 +223,8 @@ def neighbour(engine: Engine, listed: Listed, run_id: str, places: int) -> str |
 
 def run_ids(engine: Engine, listed: Listed, most: int = 100_000) -> list[str]:
     """Return the ids of the runs of a list, in order."""
-    refs = listed.refs[:most]
+    refs = [int(ref) for ref in listed.refs[:most]]
     with engine.at(listed.state):
-        table: Any = engine.arrow("SELECT ref, run_id FROM r_runs")
+        table: Any = engine.arrow(f"SELECT ref, run_id FROM ({engine.rows_sql('runs', refs)})")  # noqa: S608  # integers
     ids = dict(zip(table.column("ref").to_pylist(), table.column("run_id").to_pylist(), strict=True))
-    return [ids[int(ref)] for ref in refs]
+    return [ids[ref] for ref in refs]

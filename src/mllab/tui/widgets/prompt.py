@@ -190,12 +190,10 @@ class Prompt(Vertical):
 
     def close(self) -> None:
         """Hide, and give the focus back."""
-        self.remove_class("-open")
+        # At once, and before the line is hidden: Textual would look for a focus of its own otherwise.
         target = self._focused_before
-        if target is not None and target.is_attached and target.can_focus:
-            target.focus()
-        else:
-            self.screen.focus_next()
+        self.screen.set_focus(target if target is not None and target.is_attached and target.can_focus else None)
+        self.remove_class("-open")
 
     def cancel(self) -> None:
         """Give up; a completion that is being chosen is given up first."""
