@@ -69,6 +69,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coarse, "_GROUP_ROWS", 16)
     monkeypatch.setattr(coarse, "_CHUNK_BLOCKS", 5)
     monkeypatch.setattr(long_curves, "BLOCKS_FROM", RATIO)
+    monkeypatch.setattr(long_curves, "CUT_FROM", 0)
 
 
 def fill(store: Store, stretches: list[Stretch], seed: int) -> None:

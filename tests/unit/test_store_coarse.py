@@ -12,6 +12,7 @@ import pytest
 
 import mllab
 from mllab.lab import Lab
+from mllab.query.curves import curves
 from mllab.query.pieces import read_pieces
 from mllab.store import upkeep
 from mllab.store.coarse import BLOCK_POINTS, LONG_POINTS, coarse_path, open_coarse
@@ -121,8 +122,14 @@ def test_a_chart_for_many_points_reads_them_all(sealed: Lab, reads: list[int]) -
     assert reads == [POINTS]
 
 
-def test_a_window_reads_the_points_at_its_ends_alone(sealed: Lab, values: Any, reads: list[int]) -> None:
+def test_a_window_reads_the_points_at_its_ends_alone(
+    sealed: Lab, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps = (1_000, 17_000)
+    assert chart(sealed, steps=steps).height <= MAX_POINTS
+    assert reads == [16_001]  # they lie in one row group with the rest
+    reads.clear()
+    monkeypatch.setattr("mllab.query.long_curves.CUT_FROM", 0)
     frame = chart(sealed, steps=steps)
     assert [0 < count < 4 * BLOCK_POINTS for count in reads] == [True]
     assert (frame["step"][0], frame["step"][-1]) == steps
@@ -130,6 +137,34 @@ def test_a_window_reads_the_points_at_its_ends_alone(sealed: Lab, values: Any, r
     reads.clear()
     chart(sealed, steps=(7_000, 8_000))
     assert reads == [1001]
+
+
+@pytest.mark.parametrize("low", [None, 0, 8 * BLOCK_POINTS - 1, 8 * BLOCK_POINTS, 8 * BLOCK_POINTS + 1])
+@pytest.mark.parametrize("high", [None, POINTS - 1, 99 * BLOCK_POINTS - 1, 99 * BLOCK_POINTS, 99 * BLOCK_POINTS + 1])
+def test_a_window_begins_and_ends_where_it_is_said(
+    sealed: Lab, monkeypatch: pytest.MonkeyPatch, reads: list[int], low: int | None, high: int | None
+) -> None:
+    monkeypatch.setattr("mllab.query.long_curves.CUT_FROM", 0)
+    first, last = low or 0, POINTS - 1 if high is None else high
+    (curve,) = curves(sealed.engine, [1], ["long"], max_points=MAX_POINTS, steps=(low, high))
+    assert sum(reads) <= 4 * BLOCK_POINTS
+    assert curve.total == last - first + 1
+    assert (curve.step[0], curve.step[-1]) == (first, last)
+
+
+@pytest.mark.parametrize("twice", [range(1, POINTS), range(63, POINTS, 64)], ids=["every step", "ends of blocks"])
+def test_a_window_through_steps_that_are_there_twice_is_exact(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, twice: range
+) -> None:
+    monkeypatch.setattr("mllab.query.long_curves.CUT_FROM", 0)
+    with begin(lab) as run:
+        run.log_batch("long", range(POINTS), np.zeros(POINTS))
+        run.log_batch("long", twice, np.ones(len(twice)))
+    lab.store.seal()
+    for low in range(1_000, 1_000 + BLOCK_POINTS, 9):
+        window = (low, low + 18_000)
+        (curve,) = curves(lab.engine, [1], ["long"], max_points=MAX_POINTS, steps=window)
+        assert curve.total == 18_001 + sum(low <= step <= window[1] for step in twice)
 
 
 def test_points_that_are_not_sealed_follow_the_copy(sealed: Lab, reads: list[int]) -> None:

@@ -30,6 +30,9 @@ CurveId = tuple[int, str]
 
 # From here on a bucket of a chart, which keeps a minimum and a maximum, is no narrower than a block of 128 points.
 BLOCKS_FROM = 64
+# The points at the ends of a window lie in a row group or two (of 122,880 rows), which are decoded whole: of a shorter
+# curve that is as much as all of it.
+CUT_FROM = 4 * 122_880
 
 
 class LongCurve(NamedTuple):
@@ -90,7 +93,7 @@ def read_long_curves(
 def _read_sealed(
     engine: Engine, refs: Sequence[int], keys: Sequence[str], least: int, steps: Steps
 ) -> dict[CurveId, _Sealed]:
-    """Return what copies have of the curves of which they have at least so many points within the window."""
+    """Return what copies have of the curves of which they have at least ``least`` points within the window."""
     from mllab.store.coarse import open_coarse  # it loads pyarrow's reader of Parquet
 
     with engine.steady() as snapshot:
@@ -109,11 +112,12 @@ def _read_sealed(
         for curve, blocks in copy.read(wanted).items():
             found.setdefault(curve, []).append((part, copy.points[curve], blocks))
     sealed = ((curve, _windowed(pieces, steps)) for curve, pieces in found.items())
-    return {
-        curve: pieces
-        for curve, pieces in sealed
-        if pieces is not None and sum(int(blocks.count.sum()) for blocks in pieces.blocks) >= least
-    }
+    return {curve: pieces for curve, pieces in sealed if pieces is not None and _pays(pieces, least)}
+
+
+def _pays(sealed: _Sealed, least: int) -> bool:
+    points = sum(int(blocks.count.sum()) for blocks in sealed.blocks)
+    return points >= max(least, CUT_FROM if sealed.is_cut else 0)
 
 
 def _windowed(pieces: list[tuple[Part, int, CoarseCurve]], steps: Steps) -> _Sealed | None:
