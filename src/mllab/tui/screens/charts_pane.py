@@ -126,7 +126,7 @@ class ChartsPane(Vertical, Acting, can_focus=True):
         found = {key: [run.series(key, axis) for run in self._charted] for key in keys}
         self.grid.show({key: [each for each in series if each is not None] for key, series in found.items()})
         if self.has_focus:
-            self.take_focus()
+            self.call_after_refresh(self.take_focus)  # the charts are mounted by then
         if not keys:
             self._note("No metric fits." if self._text else "Nothing was logged yet.")
         elif self._text:
