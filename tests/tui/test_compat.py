@@ -22,6 +22,7 @@ from textual import screen as textual_screen
 from textual.app import App, ComposeResult
 from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
+from textual.filter import Monochrome, NoColor
 from textual.widgets import Static
 
 from mllab.tui import compat
@@ -78,6 +79,20 @@ def test_the_restoring_sequence_undoes_what_the_driver_does() -> None:
     assert len(turned_on) >= 9
     for mode in turned_on:
         assert re.search(rb"\x1b\[\?%s[hl]" % mode.encode(), compat.RESTORE), mode
+
+
+@pytest.mark.parametrize(("theme", "kind"), [("ansi-dark", NoColor), ("nord", Monochrome)])
+def test_no_color_suits_the_theme(theme: str, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app: App[None] = App()
+    for name in ("nord", "ansi-dark", theme):
+        app.theme = name
+        compat.fit_no_color(app)
+    assert [type(each) for each in app.get_line_filters() if isinstance(each, (Monochrome, NoColor))] == [kind]
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    app = App()
+    compat.fit_no_color(app)
+    assert not [each for each in app.get_line_filters() if isinstance(each, (Monochrome, NoColor))]
 
 
 class Sample(App[None]):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from textual.app import ComposeResult
+from textual.geometry import Region
 
 from mllab.tui.themes import ThemedApp
 from mllab.tui.widgets.logview import LogLine, LogView
@@ -451,3 +452,34 @@ async def test_200_000_lines_come_in_slices(app, view, pilot) -> None:
     assert len(view) == 200_000
     assert len(longest) > 5
     assert screen(view)[-1] == "▸  line 199999"
+
+
+@shown_on()
+async def test_a_match_keeps_the_colour_of_its_line(app, view, pilot) -> None:
+    view.set_lines(lines("ERROR loss", "plain"))
+    view.search("loss")
+    await pilot.pause()
+    colors = {each.text: each.style for each in view.render_line(0) if each.text.strip()}
+    assert colors["loss"].underline
+    assert colors["loss"].color == colors["ERROR "].color
+    assert colors["loss"].bgcolor != colors["ERROR "].bgcolor
+
+
+def test_no_color_leaves_glyphs_and_text_styles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    @shown_on((40, 4), "mllab-ansi")
+    async def inside(app, view, pilot) -> None:
+        view.set_lines([*lines("\x1b[31mred\x1b[0m one"), *lines("ERROR two", stream="stderr")])
+        view.search("one")
+        await pilot.pause()
+        first, second = view.render_lines(Region(0, 0, 40, 2))
+        assert app.no_color
+        assert second.text.startswith("▸✗┃ERROR two")
+        for segment in (*first, *second):
+            assert segment.style.color is None or segment.style.color.is_default
+            assert segment.style.bgcolor is None or segment.style.bgcolor.is_default
+        assert next(each for each in first if each.text == "one").style.underline
+        assert next(iter(second)).style.bold
+
+    inside()

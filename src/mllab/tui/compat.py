@@ -17,6 +17,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from textual.filter import Monochrome, NoColor
 from textual.screen import ModalScreen, Screen
 
 if TYPE_CHECKING:
@@ -74,6 +75,18 @@ class PacedScreen(_Paced, Screen[ResultT]):
 
 class PacedModalScreen(_Paced, ModalScreen[ResultT]):
     """A modal screen that never asks more of a slow link than it takes."""
+
+
+def fit_no_color(app: App[Any]) -> None:
+    """Under NO_COLOR, use the filter that suits the theme; call it when the theme changes.
+
+    Textual chooses it before a theme is set. Its filter for themes of RGB colours turns the terminal's own default
+    colours, which 16-colour themes use, into black on black.
+    """
+    if app.no_color:
+        filters = app._filters  # noqa: SLF001  # no public way to change them
+        filters[:] = [each for each in filters if not isinstance(each, (Monochrome, NoColor))]
+        filters.append(NoColor() if app.native_ansi_color else Monochrome())
 
 
 @contextmanager

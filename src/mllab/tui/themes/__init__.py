@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from textual.app import App
 from textual.theme import Theme
 
+from mllab.tui.compat import fit_no_color
 from mllab.tui.themes.palette import (
     CHART_ANSI,
     CHART_DARK,
@@ -115,13 +116,18 @@ def theme_for(environ: Mapping[str, str] = os.environ) -> str:
 
 
 class ThemedApp(App[ReturnT]):
-    """An app in which every theme has the variables of the palette. NO_COLOR is honoured by Textual itself."""
+    """An app in which every theme has the variables of the palette, and NO_COLOR suits it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = theme_for()
+        fit_no_color(self)
+
+    def watch_theme(self) -> None:
+        """Keep NO_COLOR right under the new theme."""
+        fit_no_color(self)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give themes without a palette the one that suits their background."""

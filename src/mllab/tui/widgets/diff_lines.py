@@ -141,7 +141,7 @@ def _once(texts: Sequence[str]) -> dict[str, int]:
 
 
 def partners(lines: Sequence[DiffLine]) -> dict[int, int]:
-    """Pair removed lines with the added ones that follow them, where there are as many of both."""
+    """Pair removed lines with the added ones that follow them, the first with the first."""
     found = {}
     at = 0
     while at < len(lines):
@@ -151,10 +151,9 @@ def partners(lines: Sequence[DiffLine]) -> dict[int, int]:
         middle = at
         while at < len(lines) and lines[at].kind == ADDED:
             at += 1
-        if at - middle == middle - start:
-            for offset in range(middle - start):
-                found[start + offset] = middle + offset
-                found[middle + offset] = start + offset
+        for offset in range(min(at - middle, middle - start)):
+            found[start + offset] = middle + offset
+            found[middle + offset] = start + offset
         at = max(at, start + 1)
     return found
 

@@ -66,7 +66,7 @@ class DiffView(TintedView, can_focus=True):
     DiffView > .diffview--dim { color: $foreground 65%; }
     DiffView > .diffview--cursor { background: $foreground 12%; }
     DiffView:focus > .diffview--cursor { background: $foreground 20%; }
-    DiffView:ansi > .diffview--cursor { background: ansi_bright_black; }
+    DiffView:ansi > .diffview--cursor { background: ansi_default; }
     DiffView:ansi > .diffview--dim { color: ansi_default; text-style: dim; }
     """
 
@@ -245,7 +245,7 @@ class DiffView(TintedView, can_focus=True):
         start, stop = self._rows[row]
         line = self._lines[start]
         if row == self.cursor:
-            base += Style(bgcolor=self._tint("diffview--cursor", keeps_background=True).bgcolor)
+            base += Style(bgcolor=self._tint("diffview--cursor", keeps_background=True).bgcolor, bold=True)
         cursor = "▸" if row == self.cursor else " "
         dim = base + self._tint("diffview--dim")
         if stop - start > 1 or start in self._folded:

@@ -62,7 +62,7 @@ class LogCanvas(TintedView):
     LogCanvas > .logview--warn { color: $text-warning; }
     LogCanvas > .logview--match { background: $accent 35%; text-style: underline; }
     LogCanvas > .logview--match-current { text-style: reverse underline; }
-    LogCanvas:ansi > .logview--cursor { background: ansi_bright_black; text-style: bold; }
+    LogCanvas:ansi > .logview--cursor { background: ansi_default; text-style: bold; }
     LogCanvas:ansi > .logview--match { background: ansi_default; text-style: underline bold; }
     LogCanvas:ansi > .logview--gutter { color: ansi_default; text-style: dim; }
     """

@@ -27,12 +27,19 @@ class TintedView(ScrollView):
         return self._tints[""]
 
     def _tint(self, name: str, *, keeps_background: bool = False) -> Style:
-        """Return the colour and text style of a component class; its background may not cover the cursor's."""
+        """Return what the rules of a component class say, and nothing that it inherits.
+
+        A background would cover the cursor's, so it is left out unless asked for.
+        """
         if name not in self._tints:
+            rules = self.get_component_styles(name)
             full = self.get_component_rich_style(name)
             self._tints[name] = Style(
-                color=full.color, bgcolor=full.bgcolor if keeps_background else None, bold=full.bold or None,
-                dim=full.dim or None, underline=full.underline or None, reverse=full.reverse or None,
-                italic=full.italic or None,
-            )  # fmt: skip
+                color=full.color if rules.has_rule("color") else None,
+                bgcolor=full.bgcolor if keeps_background and rules.has_rule("background") else None,
+                bold=full.bold or None,
+                dim=full.dim or None,
+                underline=full.underline or None,
+                reverse=full.reverse or None,
+            )
         return self._tints[name]
