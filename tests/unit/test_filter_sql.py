@@ -18,7 +18,7 @@ from mllab.query.filter_ast import RESERVED, Term
 from mllab.query.filter_parser import FUNCTIONS, parse
 from mllab.query.filter_sql import compile_query
 from mllab.query.filter_terms import ATTRIBUTES, STATUSES
-from mllab.query.relations import COLUMNS
+from mllab.query.relations import COLUMNS, newest_points
 from mllab.store.schema import param_row
 
 NAN, INF = math.nan, math.inf
@@ -132,6 +132,8 @@ def fill(con: duckdb.DuckDBPyConnection, runs: list[RunRow]) -> None:
              coalesce(sum(value) FILTER (NOT isnan(value)), 0) AS sum, count(*) AS count,
              count(*) FILTER (isnan(value)) AS nans, min(step) AS first_step FROM r_points GROUP BY key, ref"""
     )
+    resumed = [run.ref for run in runs if run.attempt > 1]
+    con.execute(f"CREATE VIEW r_newest AS {newest_points(resumed)}")
 
 
 @pytest.fixture(scope="module")

@@ -179,7 +179,8 @@ class _Compiler:
         if not term.reads_points:
             name = term.function or "last"
             self.needs.joins[place].functions[name] = None
-        return _Column("number", f"j{place}_{name}", f"j{place}_{name}", f"j{place}_row")
+        measure: ValueType = "duration" if term.function == "time_to" else "number"
+        return _Column(measure, f"j{place}_{name}", f"j{place}_{name}", f"j{place}_row")
 
     def membership(self, column: _Column, values: Sequence[Value], *, is_excluded: bool) -> str:
         """Return SQL for "equals one of", or "is there and equals none of"."""

@@ -13,6 +13,7 @@ from mllab.query.filter_parser import parse
 from mllab.query.filter_terms import resolve
 from mllab.query.resident import resident_column
 from mllab.query.select import EngineKeys, select
+from mllab.query.sources import SUMMARY, TABLES, over_points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,11 +36,6 @@ _FIELDS = (
 )  # fmt: skip
 _TIMES = {"started", "ended", "last_seen", "deleted"}
 _ATTRIBUTE_FIELDS = {"id": "run_id", "parent": "parent_id"}
-_AGGREGATES = {
-    "": "last", "last": "last", "min": "min", "max": "max", "count": "count", "nans": "nans", "step": "last_step",
-    "first_step": "first_step", "min_step": "min_step", "max_step": "max_step",
-    "mean": "CASE WHEN count > nans THEN sum / (count - nans) ELSE 'nan'::DOUBLE END",
-}  # fmt: skip
 _INLINE_REFS = 1000
 
 
@@ -176,7 +172,7 @@ def column(text: str, keys: EngineKeys) -> Term:
 
 
 def _is_column(term: Term) -> bool:
-    return not term.has_steps and (term.kind != "metric" or term.function in _AGGREGATES)
+    return term.low is None and term.high is None
 
 
 def automatic_columns(
@@ -297,30 +293,49 @@ def term_values(
     found: dict[Term, dict[int, Any]] = {term: {} for term in columns if term.kind == kind}
     if not found or not refs:
         return found
+    pending = dict.fromkeys(found, refs)
     if keep:
-        sealed, refs = engine.sealed_and_open(refs)
-        taken = engine.taken([resident_column(term) for term in found], sealed)
-        for term, values in found.items():
-            arrays = taken[resident_column(term)]
-            for ref, value in zip(sealed, _taken_values(kind, arrays), strict=True):
-                if value is not None:
-                    values[ref] = value
-        if not refs:
-            return found
+        # Points of a page are read for the page, unless all runs were sorted by what they say.
+        kept = [term for term in found if not term.reads_points or engine.resident.has([resident_column(term)])]
+        sealed, opened = engine.sealed_and_open(refs)
+        taken = engine.taken([resident_column(term) for term in kept], sealed)
+        for term in kept:
+            pairs = zip(sealed, _taken_values(kind, taken[resident_column(term)]), strict=True)
+            found[term].update((ref, value) for ref, value in pairs if value is not None)
+            pending[term] = opened
+    for term, wanted in pending.items():
+        if term.reads_points and wanted:
+            found[term].update(engine.rows(*_over_points(engine, wanted, term)))
+    stored = [term for term, wanted in pending.items() if wanted and not term.reads_points]
+    if not stored:
+        return found
     by_key: dict[str, list[tuple[int, dict[int, Any]]]] = {}
-    functions = list(dict.fromkeys(term.function for term in found))
-    for term, values in found.items():
-        by_key.setdefault(term.key, []).append((functions.index(term.function), values))
-    table = {"metric": "summaries", "param": "params", "tag": "tags"}[kind]
-    picks = {"metric": ", ".join(_AGGREGATES[each] for each in functions), "param": "type, text", "tag": "value"}[kind]
+    functions = list(dict.fromkeys(term.function or "last" for term in stored))
+    for term in stored:
+        by_key.setdefault(term.key, []).append((functions.index(term.function or "last"), found[term]))
+    refs = pending[stored[0]]
+    picks = {"metric": ", ".join(SUMMARY[each] for each in functions), "param": "type, text", "tag": "value"}
     rows = engine.rows(
-        f"SELECT ref, key, {picks} FROM ({engine.rows_sql(table, refs)}) WHERE key IN ({', '.join('?' * len(by_key))})",  # noqa: S608
+        f"""SELECT ref, key, {picks[kind]} FROM ({engine.rows_sql(TABLES[kind], refs)})
+        WHERE key IN ({", ".join("?" * len(by_key))})""",  # noqa: S608  # fixed names and integers
         list(by_key),
     )
     for ref, key, *picked in rows:
         for place, values in by_key[key]:
             values[ref] = ParamValue(*picked) if kind == "param" else picked[place]
     return found
+
+
+def _over_points(engine: Engine, refs: Sequence[int], term: Term) -> tuple[str, list[Any]]:
+    """Return SQL for (ref, value) of a term that looks at points, and its parameters."""
+    params: list[Any] = []
+
+    def bind(value: Any) -> str:
+        params.append(value)
+        return f"${len(params)}"
+
+    points = engine.points_sql(refs, newest=term.is_derived)
+    return over_points(term, bind, f"({points})", f"({engine.rows_sql('runs', refs)})"), params
 
 
 def _taken_values(kind: str, arrays: dict[str, Any]) -> list[Any]:

@@ -1,0 +1,108 @@
+"""Functions of a curve in the filter grammar: what parses, what is refused, and where they can stand."""
+
+from __future__ import annotations
+
+import pytest
+
+from mllab.errors import FilterError
+from mllab.ids import new_id
+from mllab.query.engine import Engine
+from mllab.query.filter_complete import complete
+from mllab.query.filter_parser import parse
+from mllab.query.select import EngineKeys, select
+from mllab.query.views import list_runs
+from mllab.store.store import Store
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("EMA(loss) < 1", "ema(loss) < 1"),
+        ("ema(loss, 0.90) < 1", "ema(loss, 0.9) < 1"),
+        ("slope(metrics.`a b`) > 0", "slope(metrics.`a b`) > 0"),
+        ("time_to(loss < .1) < 10m", "time_to(loss < 0.1) < 10m"),
+        ("order by step_to(acc >= 1e-3) desc", "order by step_to(acc >= 0.001) desc"),
+        ("min(loss) LAST 1_00 < 1", "min(loss) last 100 < 1"),
+        ("loss > max(loss) last 5", "loss > max(loss) last 5"),
+    ],
+)
+def test_they_parse_and_print(text, printed):
+    assert str(parse(text)) == printed
+    assert parse(printed) == parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "column"),
+    [
+        ("ema(loss, 1) < 1", "The weight of ema is from 0 to below 1.", 10),
+        ("ema(loss, x) < 1", "x is not a number.", 10),
+        ("ema(params.lr) < 1", "ema takes a metric, not a param.", 4),
+        ("slope(loss, 3) < 1", "Found , where ) was expected.", 10),
+        ("time_to(loss) < 1", "Found ) where <, <=, > or >= was expected.", 12),
+        ("time_to(loss = 1) < 1", "Found 1 where <, <=, > or >= was expected.", 15),
+        ("step_to(loss < nan) < 1", "NaN is no bound.", 15),
+        ("ema(loss) after 10 < 1", "ema does not take a range of steps.", 4),
+        ("loss last 10 < 1", "`last` does not go with loss.", 5),
+        ("min(loss) last 0 < 1", "0 is out of range.", 15),
+        ("emma(loss) < 1", "There is no function emma.", 0),
+    ],
+)
+def test_what_is_wrong_with_them_is_said(text, message, column):
+    with pytest.raises(FilterError) as caught:
+        parse(text)
+    assert (caught.value.message, caught.value.column) == (message, column)
+
+
+START_US = 1_800_000_000_000_000
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    """Return an engine of a sealed run and an open one, whose losses fall by 1 in 2 s, from 4 and from 9."""
+    store = Store.create(str(tmp_path_factory.mktemp("lab") / "store"))
+    for first, is_sealed in ((4, True), (9, False)):
+        writer = store.writer(new_id())
+        writer.event("start", {"experiment": "e", "name": f"from {first}", "t": START_US + first})
+        times = [START_US + first + 2_000_000 * step for step in range(5)]
+        writer.batch("loss", range(5), [float(first - step) for step in range(5)], times)
+        writer.event("finish", {"status": "finished"})
+        writer.close()
+        if is_sealed:
+            store.seal()
+    return Engine(store)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("time_to(loss < 3) = 4", ["from 4"]),
+        ("time_to(loss <= 9) = 0", ["from 9", "from 4"]),
+        ("time_to(loss < 6) = 8s", ["from 9"]),
+        ("time_to(loss < 3) is null", ["from 9"]),
+        ("has step_to(loss < 3)", ["from 4"]),
+        ("order by step_to(loss < 8)", ["from 4", "from 9"]),
+        ("order by time_to(loss < 3)", ["from 4", "from 9"]),
+        ("slope(loss) = -1 and ema(loss) > 2", ["from 9"]),
+        ("max(loss) last 2 = 1", ["from 4"]),
+        ("name = 'from 4' and ema(loss, 0) = 0", ["from 4"]),
+        ("ema(loss, 0) = last(loss)", ["from 9", "from 4"]),
+    ],
+)
+def test_they_filter_and_sort(engine, text, found):
+    assert [row.name for row in list_runs(engine, text).rows] == found
+    assert len(select(engine, text).refs) == len(found)
+
+
+def test_they_are_columns(engine):
+    columns = ["slope(loss)", "time_to(loss < 3)", "min(loss) last 2"]
+    assert list_runs(engine, "order by name", columns=columns).cells == ((-1.0, 4.0, 0.0), (-1.0, None, 5.0))
+
+
+def test_what_a_filter_mentions_is_a_column(engine):
+    page = list_runs(engine, "step_to(loss < 8) >= 0 order by name")
+    assert [str(term) for term in page.columns if term.is_derived] == ["step_to(metrics.loss < 8.0)"]
+
+
+def test_they_are_completed(engine):
+    found = [option.text for option in complete("ste", 3, EngineKeys(engine)) if option.kind == "function"]
+    assert "step_to(" in found
