@@ -87,7 +87,7 @@ def test_the_columns_of_keys_are_bounded_and_the_oldest_goes_first(store):
     assert len(select_refs(engine, "max(loss) > 0 and min(loss) > 0 and loss > 0").refs) == 3
 
 
-def test_a_commit_that_changes_no_run_changes_no_column(store):
+def test_an_open_run_changes_no_column(store):
     engine = Engine(store)
     select_refs(engine, "loss > 0")
     before = engine.resident
