@@ -36,13 +36,15 @@ _REUSE, _FRESH, _QUIT = "reuse", "fresh", "quit"
 @click.option(
     "--force", is_flag=True, help="Make the lab in a folder that holds other things; none of them is touched."
 )
-@click.option("--no-ui", is_flag=True, expose_value=False, help="End with the summary table.")
+@click.option("--no-ui", is_flag=True, help="End with the summary table, not in the terminal UI.")
 @pass_invocation
-def demo(invocation: Invocation, folder: str | None, choice: str | None, *, quick: bool, force: bool) -> None:
+def demo(
+    invocation: Invocation, folder: str | None, choice: str | None, *, quick: bool, force: bool, no_ui: bool
+) -> None:
     """Track a real study in the lab DIR (mllab-demo): which flights out of New York arrive late?
 
     Ten models of two families learn from the 336,776 flights of 2013 in about a minute, offline. Where the study is
-    there already, it is shown again or another one is added.
+    there already, it is shown again or another one is added. It ends in the terminal UI, at the runs of the study.
     """
     from mllab.demo.extra import check_installed
 
@@ -72,8 +74,15 @@ def demo(invocation: Invocation, folder: str | None, choice: str | None, *, quic
     assert study is not None, "a study that ran is in its lab"
     if invocation.as_json:
         print_json(_as_json(study, lab, folder, reused=reused))
-    else:
-        _print_summary(invocation, study, lab, folder)
+        return
+    _print_summary(invocation, study, lab, folder)
+    from mllab.cli.ui import can_show_ui, run_ui
+
+    if not no_ui and can_show_ui(invocation):
+        from mllab.tui.place import Place
+
+        order = "" if study.best is None else "metrics.valid/auc desc"
+        run_ui(lab, Place("runs", "", {"filter": "has params.family", "order": order}).link)
 
 
 def _open_lab(folder: str, *, force: bool) -> Lab:
