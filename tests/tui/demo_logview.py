@@ -63,7 +63,7 @@ class Demo(ThemedApp[None]):
         ("l", "turn('show_numbers')"), ("t", "cycle('show_time')"), ("v", "cycle('level')"), ("a", "add"),
         ("slash", "view('search', '(x+x+)+y')"), ("s", "view('search', 'loss 0.02')"), ("q", "quit"),
     ]  # fmt: skip
-    CSS = "#said { dock: bottom; height: 1; }"
+    CSS = "#said { dock: bottom; height: 1; width: 100%; }"
 
     def __init__(self, lines: int) -> None:
         super().__init__()

@@ -181,7 +181,8 @@ class LogCanvas(TintedView):
             strip = window(text, text_style, spans, offset, body)
             if not text.isascii():
                 self._note_width(cells(text))
-        return Strip.join([Strip(gutter), strip.apply_offsets(offset, row)])
+        # Equal styles side by side are one sequence: fewer bytes on the wire.
+        return Strip.join([Strip(gutter).simplify(), strip.simplify().apply_offsets(offset, row)])
 
     def _note_width(self, width: int) -> None:
         """Make room for a line of wide characters, whose cells were not counted before it was seen."""
@@ -200,9 +201,10 @@ class LogCanvas(TintedView):
             made.append(Segment(self._time(line) if is_first else " " * _TIME_CELLS[self.show_time], muted))
         made.append(Segment("▸" if is_cursor and is_first else " ", base))
         glyph = _GLYPHS.get(level, " ") if is_first else " "
-        made.append(Segment(glyph, base + self._tint("logview--error" if level == ERROR else "logview--warn")))
+        level_tint = self._tint("logview--error" if level == ERROR else "logview--warn")
+        made.append(Segment(glyph, base if glyph == " " else base + level_tint))
         is_stderr = self._lines.stderr[line]
-        made.append(Segment("┃" if is_stderr else " ", base + self._tint("logview--stderr")))
+        made.append(Segment("┃", base + self._tint("logview--stderr")) if is_stderr else Segment(" ", base))
         return made
 
     def _time(self, line: int) -> str:
@@ -276,4 +278,5 @@ class LogCanvas(TintedView):
         if len(self._rows):
             position = self._rows.position(line)
             y = self._rows.top(position) - self.scroll_offset.y
-            self.refresh(Region(0, y, self.size.width, self._rows.rows(position)))
+            width = self.scrollable_content_region.width
+            self.refresh(Region(0, y, width, self._rows.rows(position)))
