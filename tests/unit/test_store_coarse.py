@@ -167,6 +167,20 @@ def test_a_window_through_steps_that_are_there_twice_is_exact(
         assert curve.total == 18_001 + sum(low <= step <= window[1] for step in twice)
 
 
+def test_a_window_through_parts_that_overlap_is_exact(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mllab.query.long_curves.CUT_FROM", 0)
+    with begin(lab) as run:
+        run.log_batch("long", range(10_000), np.zeros(10_000))
+    lab.store.seal()
+    writer = lab.store.writer(run.id)
+    writer.batch("long", range(9_950, 20_000), np.ones(10_050))
+    writer.close()
+    lab.store.seal()
+    for low in (9_800, 9_900, 9_960):
+        (curve,) = curves(lab.engine, [1], ["long"], max_points=MAX_POINTS, steps=(low, None))
+        assert curve.total == 10_000 - low + 20_000 - max(low, 9_950)
+
+
 def test_points_that_are_not_sealed_follow_the_copy(sealed: Lab, reads: list[int]) -> None:
     run_id = sealed.engine.resolve("r")
     writer = sealed.store.writer(run_id)
@@ -191,6 +205,12 @@ def test_what_a_resumed_run_began_anew_is_left_out(sealed: Lab, reads: list[int]
     reads.clear()
     assert 1e9 in chart(sealed, attempts="all")["value"].to_list()
     assert POINTS + 2_000 in reads  # they overlap
+    sealed.store.seal()
+    sealed.store.compact(full=True)
+    assert 1e9 not in chart(sealed)["value"].to_list()
+    reads.clear()
+    assert 1e9 in chart(sealed, attempts="all")["value"].to_list()
+    assert reads == []  # in one part they are in order
 
 
 # -- copies that are of no use -----------------------------------------------------------------------------
