@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import time
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from mllab.errors import UsageError, WriteError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "json", "jsonl", "parquet", "md")
 _GROUPS = {"metric": "metrics", "param": "params", "tag": "tags"}
 _ATTRIBUTES = {"id": "run_id", "parent": "parent_id"}
+# Runs read at once for JSON: few enough to begin soon, and so many that what a chunk costs by itself is nothing.
+_CHUNK = 2000
 _TIMES = ("started", "ended")
 _NUMBERS = ("started", "ended", "duration", "attempt", "number")
 _ROW_FIELDS = (
@@ -117,23 +120,26 @@ def write_runs(
         if on_row is not None:
             on_row(frame.height)
         return frame.height
-    from mllab.query.views import list_runs
-
-    page = list_runs(engine, text, limit=None, columns=columns, which=which, everything=kind != "md")
     if kind == "md":
-        pieces: Iterable[str] = _markdown(page)
-        heads = 2
-    elif kind == "json":
-        pieces = json_lines(row_as_json(page, place) for place in range(len(page.rows)))
-        heads = 1
-    else:
-        pieces = (json_text(row_as_json(page, place)) + "\n" for place in range(len(page.rows)))
-        heads = 0
+        from mllab.query.views import list_runs
+
+        page = list_runs(engine, text, limit=None, columns=columns, which=which)
+        return _write_each(_markdown(page), 2, len(page.rows), stream, on_row)
+    with json_rows(engine, text, columns, which=which) as chosen:
+        if kind == "json":
+            return _write_each(json_lines(chosen.rows), 1, chosen.count, stream, on_row)
+        return _write_each((json_text(row) + "\n" for row in chosen.rows), 0, chosen.count, stream, on_row)
+
+
+def _write_each(
+    pieces: Iterable[str], heads: int, count: int, stream: IO[bytes], on_row: Callable[[int], None] | None
+) -> int:
+    """Write ``count`` runs, a piece each, after the pieces of a heading; return ``count``."""
     for written, piece in enumerate(pieces, 1 - heads):
         stream.write(piece.encode())
-        if on_row is not None and 0 < written <= len(page.rows):
+        if on_row is not None and 0 < written <= count:
             on_row(written)
-    return len(page.rows)
+    return count
 
 
 def runs_frame(engine: Engine, text: str, columns: Sequence[str] | None, *, which: Which = "present") -> pl.DataFrame:
@@ -150,9 +156,9 @@ def runs_frame(engine: Engine, text: str, columns: Sequence[str] | None, *, whic
             return wide_frame(engine, refs, None)
         keys = EngineKeys(engine)
         terms = {_frame_name(term): term for term in (column(each, keys) for each in columns)}
-        plain = [name for name, term in terms.items() if not term.function]
+        plain = [name for name, term in terms.items() if not (term.function or term.reads_points)]
         frame = wide_frame(engine, refs, plain)
-        taken = [term for term in terms.values() if term.function]
+        taken = [term for term in terms.values() if term.function or term.reads_points]
         found = term_values(engine, refs, "metric", taken)
     series = [pl.Series(_frame_name(term), [found[term].get(ref) for ref in refs], dtype=pl.Float64) for term in taken]
     return frame.with_columns(series).select(list(terms))
@@ -163,6 +169,8 @@ def _frame_name(term: Term) -> str:
         if term.key == "number":
             raise UsageError("A run's number is no column of a file: it can change.", "Use id.")
         return _ATTRIBUTES.get(term.key, term.key)
+    if term.reads_points:
+        return str(term)
     name = f"{_GROUPS[term.kind]}.{term.key}"
     return f"{term.function}({name})" if term.function else name
 
@@ -216,27 +224,95 @@ def run_as_json(row: RunRow) -> dict[str, Any]:
     return fields
 
 
-def row_as_json(page: RunPage, place: int) -> dict[str, Any]:
-    """Return one row of a page for JSON."""
-    groups: dict[str, dict[str, Any]] = {"params": {}, "tags": {}, "metrics": {}}
-    for term, value in zip(page.columns, page.cells[place], strict=True):
-        if value is None or term.kind == "run":
-            continue
-        if term.kind == "param":
-            groups["params"][term.key] = value.value
-        elif term.kind == "tag":
-            groups["tags"][term.key] = value
+@dataclass(frozen=True, slots=True)
+class JsonRows:
+    """Chosen runs for JSON: ``count`` of ``total``; the rows are read as they are taken, and can be once."""
+
+    rows: Iterator[dict[str, Any]]
+    count: int
+    total: int
+
+
+@contextlib.contextmanager
+def json_rows(
+    engine: Engine,
+    text: str,
+    columns: Sequence[str] | None,
+    *,
+    which: Which = "present",
+    limit: int | None = None,
+    offset: int = 0,
+) -> Iterator[JsonRows]:
+    """Give the rows of the runs that a filter chooses, all from one state of the store, which the block holds.
+
+    Without ``columns`` they have every param, tag and metric. A list of all runs of a large lab begins at once and is
+    never in memory whole.
+
+    Raises:
+        FilterError: the filter or a column is wrong.
+    """
+    from mllab.query.select import EngineKeys, select
+    from mllab.query.views import automatic_columns, column
+
+    with engine.steady():
+        chosen = select(
+            engine,
+            text,
+            include_archived=which == "archived too",
+            deleted=which == "deleted",
+            limit=limit,
+            offset=offset,
+        )
+        keys = EngineKeys(engine)
+        if columns is not None:
+            terms = tuple(column(each, keys) for each in columns)
         else:
-            groups["metrics"][f"{term.function}({term.key})" if term.function else term.key] = value
-    return run_as_json(page.rows[place]) | groups
+            mentioned = []
+            for term in chosen.columns:
+                with contextlib.suppress(UsageError):  # a filter may ask for what is no column
+                    mentioned += [column(str(term), keys)] if term.kind != "run" else []
+            terms = automatic_columns(engine, chosen.refs, mentioned, everything=True)
+        yield JsonRows(_rows(engine, chosen.refs, terms), len(chosen.refs), chosen.total)
+
+
+def _rows(engine: Engine, refs: Sequence[int], terms: Sequence[Term]) -> Iterator[dict[str, Any]]:
+    from mllab.query.views import run_rows, term_values
+
+    for chunk in _chunks(refs):
+        runs = run_rows(engine, chunk)
+        groups: dict[int, dict[str, dict[str, Any]]] = {ref: {"params": {}, "tags": {}, "metrics": {}} for ref in chunk}
+        for kind, group in _GROUPS.items():
+            for term, found in term_values(engine, chunk, kind, terms).items():
+                name = _bare_name(term)
+                for ref, value in found.items():
+                    if value is not None:
+                        groups[ref][group][name] = value.value if kind == "param" else value
+        for ref in chunk:
+            yield run_as_json(runs[ref]) | groups[ref]
+
+
+def _chunks(refs: Sequence[int]) -> list[Sequence[int]]:
+    """Return the refs in pieces that each lie together in the store; in one where the order scatters them."""
+    chunks = [refs[start : start + _CHUNK] for start in range(0, len(refs), _CHUNK)]
+    # Each chunk looks through the parts between its ends: at most three times the whole in all.
+    if sum(max(chunk) - min(chunk) for chunk in chunks) <= 3 * (max(refs, default=0) - min(refs, default=0)):
+        return chunks
+    return [refs]
+
+
+def _bare_name(term: Term) -> str:
+    """Return a column's name without what kind it is."""
+    if term.reads_points:
+        return str(replace(term, kind=""))
+    return f"{term.function}({term.key})" if term.function else term.key
 
 
 def headings(terms: Sequence[Term]) -> list[str]:
     """Return the headings of a table for people: without a prefix where that is clear."""
-    plain = [f"{term.function}({term.key})" if term.function else term.key for term in terms]
+    bare = [_bare_name(term) for term in terms]
     return [
-        name if plain.count(name) == 1 or term.kind == "run" else str(term)
-        for name, term in zip(plain, terms, strict=True)
+        name if bare.count(name) == 1 or term.kind == "run" else str(term)
+        for name, term in zip(bare, terms, strict=True)
     ]
 
 

@@ -20,12 +20,14 @@ import mllab
 from mllab import exporting
 from mllab.cli.main import root
 from mllab.errors import FilterError, UsageError, WriteError
-from mllab.exporting import FORMATS, format_of, guarded, whole_file, write_runs, write_runs_file
+from mllab.exporting import FORMATS, format_of, guarded, json_rows, whole_file, write_runs, write_runs_file
 from mllab.lab import Lab
+from mllab.query import views
+from mllab.query.filter_ast import Term
 from mllab.security.terminal import line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mllab.query.engine import Engine
@@ -234,6 +236,65 @@ def test_progress_counts_runs_and_can_stop(engine: Engine, kind: str) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         write_runs(engine, "", None, kind, io.BytesIO(), on_row=stop)
+
+
+@pytest.mark.parametrize("order", ["", "order by seed", "order by name desc"])
+def test_rows_in_chunks_are_the_rows_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    texts = []
+    for size in (1, 2, 2000):
+        monkeypatch.setattr(exporting, "_CHUNK", size)
+        stream = io.BytesIO()
+        write_runs(engine, order, None, "jsonl", stream, which="archived too")
+        texts.append(stream.getvalue())
+    assert len(texts[0].splitlines()) == 3
+    assert len(set(texts)) == 1
+
+
+def test_chunks_lie_together_in_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "_CHUNK", 10)
+    refs = list(range(100))
+    assert exporting._chunks([]) == []
+    assert exporting._chunks(refs) == [refs[start : start + 10] for start in range(0, 100, 10)]
+    almost = [ref ^ 1 for ref in reversed(refs)]
+    assert len(exporting._chunks(almost)) == 10, "runs that started while others ran"
+    scattered = [ref * 37 % 100 for ref in refs]
+    assert exporting._chunks(scattered) == [scattered], "or each would look through the whole store"
+
+
+def test_rows_are_read_as_they_are_taken(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(engine: Engine, refs: Sequence[int]) -> dict[int, views.RunRow]:
+        asked.append(len(refs))
+        return run_rows(engine, refs)
+
+    run_rows = views.run_rows
+    monkeypatch.setattr(exporting, "_CHUNK", 1)
+    monkeypatch.setattr(views, "run_rows", counted)
+    with json_rows(engine, "", None, which="archived too", limit=2) as chosen:
+        assert (chosen.count, chosen.total) == (2, 3)
+        assert asked == []
+        next(chosen.rows)
+        assert asked == [1]
+        assert len(list(chosen.rows)) == 1
+
+
+def test_columns_of_one_metric_at_several_steps_stay_apart() -> None:
+    terms = [Term("metric", "loss", "at", step, step) for step in (1, 2)] + [Term("metric", "loss", "min")]
+    assert exporting.headings(terms) == ["loss at 1", "loss at 2", "min(loss)"]
+    names = [exporting._frame_name(term) for term in terms]
+    assert names == ["metrics.loss at 1", "metrics.loss at 2", "min(metrics.loss)"]
+
+
+@pytest.mark.parametrize(
+    "filter_text", ["loss at 0 >= 0", "min(loss) >= 0", "lr > 0 and team = '@core'", "duration < 1d"]
+)
+def test_what_a_filter_mentions_is_no_hindrance(engine: Engine, filter_text: str) -> None:
+    stream = io.BytesIO()
+    assert write_runs(engine, filter_text, None, "jsonl", stream) == 2
+    row = json.loads(stream.getvalue().splitlines()[0])
+    assert {"lr", "seed", "formula"} <= row["params"].keys()
+    assert ("min(loss)" in row["metrics"]) == filter_text.startswith("min")
 
 
 def test_hostile_cells_in_csv(engine: Engine, tmp_path: Path) -> None:

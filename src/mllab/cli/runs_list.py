@@ -12,12 +12,13 @@ from mllab.cli.completion_values import complete_filter
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.screen import STATUS_STYLES, is_tty, note
 from mllab.cli.table import Cell, Column, print_table
-from mllab.exporting import cell_text, headings, is_right, row_as_json
+from mllab.exporting import cell_text, headings, is_right, json_rows
 from mllab.json_text import json_lines, json_text
 from mllab.wording import plural
 
 if TYPE_CHECKING:
     from mllab.cli.screen import Screen
+    from mllab.exporting import JsonRows
     from mllab.query.filter_ast import Term
     from mllab.query.views import RunPage, RunRow, Which
 
@@ -54,28 +55,24 @@ def ls(
     """
     from mllab.query.views import list_runs
 
-    page = list_runs(
-        invocation.engine,
-        " ".join(filter_words),
-        limit=limit or None,
-        offset=offset,
-        columns=split_columns(columns),
-        which=chosen_runs(include_archived=include_archived, deleted=deleted),
-        everything=invocation.as_json,
-    )
+    text, which = " ".join(filter_words), chosen_runs(include_archived=include_archived, deleted=deleted)
+    engine, names = invocation.engine, split_columns(columns)
     if invocation.as_json:
-        _print_as_json(invocation.lab.root, page)
-    elif page.rows:
+        with json_rows(engine, text, names, which=which, limit=limit or None, offset=offset) as chosen:
+            _print_as_json(invocation.lab.root, chosen, offset)
+        return
+    page = list_runs(engine, text, limit=limit or None, offset=offset, columns=names, which=which)
+    if page.rows:
         hidden = print_page(invocation.screen, page)
         _print_rest(page, hidden)
     else:
-        note(_nothing(" ".join(filter_words), deleted=deleted))
+        note(_nothing(text, deleted=deleted))
 
 
-def _print_as_json(root: str, page: RunPage) -> None:
-    head = json_text({"lab": root, "total": page.total, "offset": page.offset})[:-1] + ',"runs":['
+def _print_as_json(root: str, chosen: JsonRows, offset: int) -> None:
+    head = json_text({"lab": root, "total": chosen.total, "offset": offset})[:-1] + ',"runs":['
     if sys.stdout is not None:
-        sys.stdout.writelines(json_lines((row_as_json(page, place) for place in range(len(page.rows))), head, "]}"))
+        sys.stdout.writelines(json_lines(chosen.rows, head, "]}"))
 
 
 def chosen_runs(*, include_archived: bool, deleted: bool) -> Which:
