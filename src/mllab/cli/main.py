@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "mllab.cli.doctor:doctor",
     "runs": "mllab.cli.runs:runs",
     "open": "mllab.cli.ui:open_",
+    "web": "mllab.cli.web:web",
     "metrics": "mllab.cli.metrics:metrics",
     "artifacts": "mllab.cli.artifacts:artifacts",
     "sql": "mllab.cli.sql:sql",
