@@ -1,4 +1,4 @@
-"""Draw the pictures of the docs: real output of real commands, as SVG.
+"""Draw the pictures of the docs: real output of real commands and real screens, as SVG.
 
     python docs/make_images.py LAB [FOLDER]
 
@@ -7,6 +7,7 @@ LAB is a folder that `mllab demo` made; FOLDER is docs/images when left out.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -23,6 +24,38 @@ PICTURES = {
 }
 
 
+BEST = "has params.family order by valid/auc desc"
+# Screens of the terminal UI: where, and the keys that are pressed there.
+SCREENS: dict[str, tuple[str, dict[str, str], tuple[str, ...], tuple[int, int]]] = {
+    "tui-runs": ("runs", {"filter": BEST}, (), (124, 32)),
+    "tui-charts": ("run", {"tab": "charts", "metrics": "loss"}, ("l", "l", "l"), (124, 32)),
+    "tui-compare": ("compare", {}, (), (124, 32)),
+    "tui-palette": ("runs", {"filter": BEST}, ("ctrl+p", "s", "o", "r", "t"), (124, 32)),
+}
+
+
+async def draw_screen(lab: str, name: str) -> str:
+    """Return the SVG of one screen, drawn without a terminal."""
+    import mllab
+    from mllab.lab import Lab
+    from mllab.tui.app import MllabApp
+    from mllab.tui.place import Place
+
+    screen, state, keys, size = SCREENS[name]
+    ids = mllab.runs(BEST, lab=lab)["run_id"].to_list()
+    if screen == "compare":
+        state = {"runs": ",".join([*ids[:2], *ids[-2:]])}
+    app = MllabApp(Lab.find(lab), Place(screen, ids[0] if screen == "run" else "", state).link)
+    app.theme = "mllab-dark"
+    async with app.run_test(size=size) as pilot:
+        for key in (None, None, *keys, None):
+            if key is None:
+                await pilot.pause(1.0)
+            else:
+                await pilot.press(key)
+        return app.export_screenshot(title="mllab")
+
+
 def main(lab: str, folder: Path) -> None:
     """Write one SVG for each picture."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,10 +69,16 @@ def main(lab: str, folder: Path) -> None:
             )
             console.print(Text(f"$ mllab {shown}", style="bold"))
             console.print(Text.from_ansi(done.stdout))
-        drawn = console.export_svg(title="mllab", unique_id=name)
-        # Without the fonts that a viewer would fetch: its own monospaced font does.
-        drawn = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
-        (folder / f"{name}.svg").write_text(drawn, encoding="utf-8")
+        write(folder, name, console.export_svg(title="mllab", unique_id=name))
+    os.environ["XDG_STATE_HOME"] = os.path.join(os.path.abspath(lab), ".mllab", "cache")  # not the user's own session
+    for name in SCREENS:
+        write(folder, name, asyncio.run(draw_screen(lab, name)))
+
+
+def write(folder: Path, name: str, drawn: str) -> None:
+    """Write a picture without the fonts that a viewer would fetch: its own monospaced font does."""
+    drawn = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
+    (folder / f"{name}.svg").write_text(drawn, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -213,7 +213,12 @@ def test_edits_of_one_run_show_at_once_and_are_undone(study: Lab) -> None:
 
 def test_a_copy_can_bring_the_run_about_again(study: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     copied = []
-    monkeypatch.setattr("mllab.tui.app.copy", lambda app, text: copied.append(text) or "nowhere")
+
+    async def keep(_app: object, text: str) -> str:
+        copied.append(text)
+        return "kept by the test"
+
+    monkeypatch.setattr("mllab.tui.app.copy_aside", keep)
     run = run_id(study, "cnn-0.1-1")
 
     async def story(ui: Driven) -> None:

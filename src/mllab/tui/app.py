@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,7 +9,7 @@ from mllab.edits import Edit, apply
 from mllab.errors import MllabError, UsageError
 from mllab.query.views import find_run
 from mllab.tui.acting import Acting, bindings, complain
-from mllab.tui.clipboard import copy
+from mllab.tui.clipboard import copy_aside
 from mllab.tui.place import History, Place, parse_link
 from mllab.tui.screens.compare import CompareScreen
 from mllab.tui.screens.inbox import InboxScreen
@@ -281,7 +280,7 @@ class MllabApp(ThemedApp[None], Acting):
 
     async def copy_text(self, text: str, what: str) -> None:
         """Copy a text, and say by which way."""
-        way = await asyncio.to_thread(copy, self, text)
+        way = await copy_aside(self, text)
         self.notify(f"{what}: {way}", markup=False)
 
     async def do_link(self, _: str) -> None:

@@ -31,6 +31,11 @@ class LabScreen(PacedScreen[None], Acting):
     DEFAULT_CSS = """
     LabScreen { layout: vertical; background: $background; }
     LabScreen #body { height: 1fr; }
+    LabScreen VerticalScroll { scrollbar-size-vertical: 1; }
+    LabScreen RunTable > .runtable--ok { color: $status-ok; }
+    LabScreen RunTable > .runtable--bad { color: $status-bad; }
+    LabScreen RunTable > .runtable--warn { color: $status-warn; }
+    LabScreen RunTable > .runtable--live { color: $status-live; }
     LabScreen.-narrow .wide-only { display: none; }
     """
     # Widths at which panes come and go (tui.md: 80, 120, 160 columns).

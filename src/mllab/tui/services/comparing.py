@@ -10,6 +10,7 @@ import numpy as np
 
 from mllab.query.comparison import change
 from mllab.query.differences import differences
+from mllab.query.goals import goal
 from mllab.query.run_detail import run_params
 from mllab.query.seeds import SeedGroup, SeedSummary, fold_seeds, mean_curve, summaries
 from mllab.query.views import SYSTEM_PREFIX, find_run
@@ -99,8 +100,18 @@ def _metric_cells(compared: Compared[MetricSummary]) -> list[TableCell]:
             base = values[0] or 0.0
             share = f" {distance / abs(base):+.1%}" if base and abs(distance / base) < 10 else ""
             text += f"  {'+' if distance > 0 else ''}{number(distance, 3)}{share}"
-        cells.append(TableCell(text, "bad" if math.isnan(value) else "warn" if distance else ""))
+        cells.append(TableCell(text, "bad" if math.isnan(value) else _direction(compared.key, distance)))
     return cells
+
+
+def _direction(key: str, distance: float | None) -> str:
+    """Return the style of a distance: better, worse, or different where the key does not say which is better."""
+    if not distance:
+        return ""
+    wanted = goal(key)
+    if wanted is None:
+        return "warn"
+    return "ok" if (distance < 0) == (wanted == "min") else "bad"
 
 
 def code_differences(engine: Engine, pair: tuple[str, str]) -> tuple[str, str, tuple[str, str]]:

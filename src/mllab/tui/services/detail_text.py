@@ -45,13 +45,13 @@ def detail_text(detail: RunDetail, room: int) -> Text:
         kind, message = str(detail.error.get("type", "")), str(detail.error.get("message", ""))
         _heading(text, "Error")
         _line(text, fit(line(f"{kind}: {message}"), room * 3), "red")
+    _metrics(text, detail.metrics, room)
+    _pairs(text, [(key, param(each.kind, each.text)) for key, each in detail.params.items()], room, "Params")
+    _pairs(text, list(detail.tags.items()), room, "Tags")
     if run.note:
         _heading(text, "Note")
         for each in block(run.note).rstrip().expandtabs(4).split("\n"):
             _line(text, each)
-    _metrics(text, detail.metrics, room)
-    _pairs(text, [(key, param(each.kind, each.text)) for key, each in detail.params.items()], room, "Params")
-    _pairs(text, list(detail.tags.items()), room, "Tags")
     datasets = [
         (each.name, " ".join(part for part in (each.context or "", f"{each.rows:,} rows" if each.rows else "") if part))
         for each in detail.datasets

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mllab.query.filter_ast import Term
-    from mllab.query.views import RunRow
+    from mllab.tui.services.run_rows import ListedRun
 
 STATUS_GLYPHS = {"running": "●", "finished": "✓", "failed": "✗", "killed": "■", "lost": "?"}
 STATUS_STYLES = {"running": "live", "finished": "ok", "failed": "bad", "killed": "warn", "lost": "warn"}
@@ -60,7 +60,7 @@ def cell(term: Term, value: Any, now_s: float) -> TableCell:
     return TableCell(str(value))
 
 
-def table_row(row: RunRow, terms: Sequence[Term], values: Sequence[Any], now_s: float, pins: set[str]) -> TableRow:
+def table_row(row: ListedRun, terms: Sequence[Term], values: Sequence[Any], now_s: float, pins: set[str]) -> TableRow:
     """Return a run as a row."""
     cells = [cell(term, value, now_s) for term, value in zip(terms, values, strict=True)]
     if row.run_id in pins:

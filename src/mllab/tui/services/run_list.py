@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mllab.errors import MllabError
 from mllab.query.filter_parser import parse
 from mllab.query.select import EngineKeys, select_refs
-from mllab.query.views import automatic_columns, column, page
+from mllab.query.views import automatic_columns, column
 from mllab.tui.services.run_cells import numeric_columns, table_columns, table_row
+from mllab.tui.services.run_rows import is_scattered, memory_columns, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from mllab.query.engine import Engine
     from mllab.query.filter_ast import Term
+    from mllab.query.resident import Column
     from mllab.query.tables import Tables
     from mllab.tui.services.reader import Reader
     from mllab.tui.widgets.table_model import TableColumn, TableRow
@@ -99,11 +103,11 @@ def answer(
         elif terms is None:
             mentioned = [term for term in chosen.columns if term.kind != "run" and not term.has_steps]
             terms = in_reading_order(automatic_columns(engine, sample, mentioned))
-        rows, cells = page(engine, sample, terms)
+        rows = read_rows(engine, sample, terms)
         now_s = time.time()
         marked = set(pins)
-        first = tuple(table_row(row, terms, values, now_s, marked) for row, values in zip(rows, cells, strict=True))
-        columns = table_columns(terms, first, widths, numeric_columns(terms, cells))
+        first = tuple(table_row(run, terms, cells, now_s, marked) for run, cells in rows)
+        columns = table_columns(terms, first, widths, numeric_columns(terms, [cells for _, cells in rows]))
         order = parse(text).order
         sorted_by = None
         if order:
@@ -152,6 +156,7 @@ class RunList:
             self._pages[0] = listed.first
         self._wanted: range = range(0)
         self._task: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
         self.problem: Exception | None = None
 
     def __len__(self) -> int:
@@ -167,6 +172,8 @@ class RunList:
         self._wanted = range(max(start, 0) // PAGE_ROWS, -(-min(stop, len(self)) // PAGE_ROWS))
         if self._task is None and any(number not in self._pages for number in self._wanted):
             self._task = asyncio.get_running_loop().create_task(self._read())
+        if self._warming is None and is_scattered(self.listed.refs[: 2 * PAGE_ROWS].tolist()):
+            self._warming = asyncio.get_running_loop().create_task(self._warm())
 
     async def _read(self) -> None:
         try:
@@ -183,16 +190,26 @@ class RunList:
         finally:
             self._task = None
 
+    async def _warm(self) -> None:
+        """Have memory hold the columns of runs that lie far apart: the next pages and lists come from there."""
+        engine, state = self._reader.lab.engine, self.listed.state
+
+        def load(column: Column) -> None:
+            with engine.at(state):
+                engine.resident_tables([column])
+
+        # One by one, because whoever filters meanwhile waits until one is there.
+        with contextlib.suppress(MllabError):
+            for column in memory_columns(self.listed.terms):
+                await self._reader.call(load, column)
+
     def _page(self, number: int) -> tuple[TableRow, ...]:
         engine = self._reader.lab.engine
         refs = [int(ref) for ref in self.listed.refs[number * PAGE_ROWS : (number + 1) * PAGE_ROWS]]
         with engine.at(self.listed.state):
-            rows, cells = page(engine, refs, self.listed.terms)
+            rows = read_rows(engine, refs, self.listed.terms)
         now_s = time.time()
-        return tuple(
-            table_row(row, self.listed.terms, values, now_s, self._pins)
-            for row, values in zip(rows, cells, strict=True)
-        )
+        return tuple(table_row(run, self.listed.terms, cells, now_s, self._pins) for run, cells in rows)
 
     def index_of(self, run_id: str) -> int | None:
         """Return where a run is in the list, among the rows that have been read."""
