@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
     from mllab.lab import Lab
 
-# Stands in for the UI: draws what it is told, in textual-serve's packets, and ends when it is asked to.
+# Stands in for the UI: draws what it is told, in textual-serve's packets; flooding, it does not hang up.
 CHILD = """
-import os, sys
+import os, signal, sys
 def draw(data): os.write(1, b"D" + len(data).to_bytes(4, "big") + data)
 os.write(1, b"__GANGLION__\\n")
 draw(f"size {os.environ['COLUMNS']}x{os.environ['ROWS']}".encode())
 while head := sys.stdin.buffer.read(5):
     data = sys.stdin.buffer.read(int.from_bytes(head[1:], "big"))
-    if b"quit" in data: break
     if data == b"flood":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         while True: draw(bytes(65536))
     draw(head[:1] + data)
 """

@@ -54,7 +54,7 @@ class Session(AppService):
         environment = super()._build_environment(width, height)
         for name in _NOT_THE_BROWSERS:
             environment.pop(name, None)
-        return environment | {"TEXTUAL_DRIVER": "mllab.web.driver:SessionDriver", "TERM": "xterm-256color"}
+        return environment | {"TERM": "xterm-256color"}
 
     async def _open_app_process(self, width: int = 80, height: int = 24) -> Process:
         # In a group of its own: Ctrl-C is for the server, which then ends its sessions in good order.
@@ -110,11 +110,8 @@ class Session(AppService):
                 self._is_over = True
 
     async def _stop(self, process: Process) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S):
-                await self.send_meta({"type": "quit"})
-                await process.wait()
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        # Hung up, as by a terminal that closes, the UI remembers its session; textual-serve's "quit" would skip that.
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGKILL):
             if process.returncode is not None:
                 break
             with contextlib.suppress(ProcessLookupError):
