@@ -214,7 +214,7 @@ def test_a_session_ends_and_begins_at_the_same_place(study: Lab) -> None:
     async def first(ui: Driven) -> None:
         await ui.command("filter model = cnn order by acc desc")
         await ui.sees("Runs (5 of 9)")
-        await ui.press("j", "j")
+        await ui.press("g", "j", "j")
 
     async def second(ui: Driven) -> None:
         await ui.sees("Runs (5 of 9)", "model = cnn")

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from mllab.query.filter_ast import Term
     from mllab.query.resident import Column
     from mllab.query.tables import Tables
+    from mllab.query.views import Which
     from mllab.tui.services.reader import Reader
     from mllab.tui.widgets.table_model import TableColumn, TableRow
 
 PAGE_ROWS = 64
 MOST_PAGES = 64
-WHICH = ("present", "archived too", "deleted")
+WHICH: tuple[Which, ...] = ("present", "archived too", "deleted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class RunView:
     filter: str = ""
     order: str = ""
     columns: tuple[str, ...] = ()
-    which: str = "present"
+    which: Which = "present"
 
     @property
     def text(self) -> str:
@@ -224,7 +225,9 @@ def find_index(engine: Engine, listed: Listed, run_id: str) -> int | None:
     """Return where a run is in a list, wherever that is; slow enough for a thread."""
     with engine.at(listed.state):
         rows = engine.rows("SELECT ref FROM r_runs WHERE run_id = ?", [run_id])
-    places = np.flatnonzero(listed.refs == rows[0][0]) if rows else ()
+    if not rows:
+        return None
+    places = np.flatnonzero(listed.refs == int(rows[0][0]))
     return int(places[0]) if len(places) else None
 
 

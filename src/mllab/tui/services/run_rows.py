@@ -119,7 +119,6 @@ def _from_memory(engine: Engine, refs: list[int], terms: Sequence[Term]) -> dict
     }
 
 
-
 def _values(engine: Engine, refs: list[int], terms: Sequence[Term]) -> dict[Term, dict[int, Any]]:
     """Return the values of keys by ref; of those over points from memory, where they are."""
     found: dict[Term, dict[int, Any]] = {}
