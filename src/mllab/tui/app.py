@@ -323,7 +323,7 @@ class MllabApp(ThemedApp[None], Acting):
         """Return the themes that begin so."""
         return [(name, 0, "") for name in sorted(self.available_themes) if name.startswith(argument)]
 
-    def notify(self, message: str, **more: Any) -> None:  # type: ignore[override]  # its keywords, handed on
+    def notify(self, message: str, **more: Any) -> None:
         """Say something, and keep it for the list of messages."""
         self.said = [*self.said[-MOST_PAST:], (more.get("severity", "information"), message)]
         with contextlib.suppress(Exception):  # while the app is closing nobody listens

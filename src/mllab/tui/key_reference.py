@@ -8,8 +8,9 @@ from mllab.tui.actions import SCOPE_TITLES, in_scopes, keys_text
 
 _HEAD = """# Keys and commands
 
-This page is made from the table that the terminal UI itself reads: `python -m mllab.tui.key_reference` prints it. `?` shows
-the part of it that works where you are, `Ctrl+P` finds any of it by a few letters, and `:` takes the commands.
+This page is made from the table that the terminal UI itself reads: `python -m mllab.tui.key_reference` prints it.
+`?` shows the part of it that works where you are, `Ctrl+P` finds any of it by a few letters, and `:` takes the commands.
+Keys can be changed in the section `[keys]` of the user's file ([settings](settings.md)).
 """
 
 

@@ -73,14 +73,20 @@ def load_state(path: str) -> State:
         value = found.get(each.name)
         if type(value) is type(getattr(state, each.name)):
             setattr(state, each.name, value)
-    state.columns = [str(name) for name in state.columns]
-    state.pins = [str(run) for run in state.pins]
-    state.filters = [str(text) for text in state.filters]
-    state.views = {name: str(link) for name, link in state.views.items()}
-    state.widths = {name: width for name, width in state.widths.items() if isinstance(width, int) and width > 0}
-    state.seen = {name: float(until) for name, until in state.seen.items() if isinstance(until, (int, float))}
-    state.done = [entry for entry in state.done if isinstance(entry, dict)]
-    state.undone = [entry for entry in state.undone if isinstance(entry, dict)]
+    return _with_right_values(state)
+
+
+def _with_right_values(found: Any) -> State:
+    """Keep what is in the lists and tables of a file only where it is of the right type."""
+    state: State = found
+    state.columns = [str(name) for name in found.columns]
+    state.pins = [str(run) for run in found.pins]
+    state.filters = [str(text) for text in found.filters]
+    state.views = {name: str(link) for name, link in found.views.items()}
+    state.widths = {name: width for name, width in found.widths.items() if type(width) is int and width > 0}
+    state.seen = {name: float(until) for name, until in found.seen.items() if type(until) in (int, float)}
+    state.done = [entry for entry in found.done if isinstance(entry, dict)]
+    state.undone = [entry for entry in found.undone if isinstance(entry, dict)]
     return state
 
 

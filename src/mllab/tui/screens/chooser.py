@@ -162,7 +162,7 @@ class Chooser(ModalScreen["list[str] | None"]):
             rows.append(Option(Text("nothing fits", "dim"), disabled=True))
         options.add_options(rows)
         options.highlighted = at
-        if options.highlighted is not None and rows[at].disabled:
+        if rows[at].disabled:
             options.action_cursor_down()
 
     def _line(self, choice: Choice) -> Text:
@@ -178,7 +178,7 @@ class Chooser(ModalScreen["list[str] | None"]):
     def take_key(self, key: str) -> bool:
         """Move or choose by a key; return whether it was one of those."""
         options = self.query_one(OptionList)
-        moves = {
+        moves: dict[str, Callable[[], None]] = {
             "down": options.action_cursor_down, "ctrl+n": options.action_cursor_down, "up": options.action_cursor_up,
             "pagedown": options.action_page_down, "pageup": options.action_page_up,
         }  # fmt: skip

@@ -18,7 +18,6 @@ from mllab.tui.acting import bindings, complain
 from mllab.tui.place import Place
 from mllab.tui.screens.runs_columns import ColumnActions
 from mllab.tui.screens.runs_share import SharingActions
-from mllab.tui.screens.table_actions import TableActions
 from mllab.tui.services.detail_text import detail_text
 from mllab.tui.services.run_list import WHICH, Listed, RunList, RunView, answer, find_index, run_ids
 from mllab.tui.widgets.prompt import Completed
@@ -42,7 +41,7 @@ _WHICH_SAID = {
 }
 
 
-class RunsScreen(TableActions, ColumnActions, SharingActions):
+class RunsScreen(ColumnActions, SharingActions):
     """The runs of the lab."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("runs", "table")]
@@ -105,7 +104,7 @@ class RunsScreen(TableActions, ColumnActions, SharingActions):
             state.get("filter", ""),
             state.get("order", ""),
             tuple(each for each in columns.split(",") if each) if columns else tuple(self.mllab.state.columns),
-            which if which in WHICH else "present",
+            next((each for each in WHICH if each == which), "present"),
         )
         self._wanted_run = state.get("at", "")
         self.table.focus()

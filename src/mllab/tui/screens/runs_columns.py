@@ -13,6 +13,7 @@ from mllab.query.filter_parser import parse
 from mllab.query.filter_terms import ATTRIBUTES
 from mllab.tui.screens.chooser import Choice, Chooser
 from mllab.tui.screens.editing import EditingScreen
+from mllab.tui.screens.table_actions import TableActions
 from mllab.tui.widgets.runtable import RunTable
 
 if TYPE_CHECKING:
@@ -24,12 +25,11 @@ if TYPE_CHECKING:
 LESS_IS_BETTER = ("loss", "err", "perplexity", "rmse", "mae", "mse", "latency", "nll", "duration", "time")
 
 
-class ColumnActions(EditingScreen):
+class ColumnActions(EditingScreen, TableActions):
     """What can be done with columns."""
 
     view: RunView
     listed: Listed | None
-    table: RunTable
 
     async def show_view(self, view: RunView, *, keep_columns: bool = False) -> bool:
         """Show a view."""

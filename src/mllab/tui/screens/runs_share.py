@@ -13,24 +13,23 @@ from mllab.tui.acting import find
 from mllab.tui.place import Place, parse_link
 from mllab.tui.screens.chooser import Choice, Chooser
 from mllab.tui.screens.editing import EditingScreen
+from mllab.tui.screens.table_actions import TableActions
 from mllab.tui.services.importance_text import mattered_choices
 from mllab.tui.services.run_list import run_ids
 from mllab.wording import plural
 
 if TYPE_CHECKING:
     from mllab.tui.services.run_list import Listed, RunList, RunView
-    from mllab.tui.widgets.runtable import RunTable
 
 MOST_FOLDED = 500
 
 
-class SharingActions(EditingScreen):
+class SharingActions(EditingScreen, TableActions):
     """What can be done with the list as a whole."""
 
     view: RunView
     listed: Listed | None
     source: RunList | None
-    table: RunTable
 
     async def show_view(self, view: RunView, *, keep_columns: bool = False) -> bool:
         """Show a view."""
