@@ -7,9 +7,7 @@ import pytest
 
 from mllab.tui.actions import ACTIONS, Scope, in_scopes
 from mllab.tui.key_reference import key_page
-
-# What is in force at once: a pane's keys, its screen's, and the app's.
-TOGETHER: list[tuple[Scope, ...]] = [("runs", "table"), ("inbox", "table"), ("compare", "table"), ("run",)]
+from mllab.tui.keymap import TOGETHER
 
 
 def test_the_page_of_keys_is_the_table_of_actions() -> None:
@@ -19,7 +17,7 @@ def test_the_page_of_keys_is_the_table_of_actions() -> None:
 
 @pytest.mark.parametrize("scopes", TOGETHER, ids="+".join)
 def test_no_key_means_two_things_at_once(scopes: tuple[Scope, ...]) -> None:
-    keys = Counter(key for action in in_scopes(*scopes, "app") for key in action.keys)
+    keys = Counter(key for action in in_scopes(*scopes) for key in action.keys)
     assert [key for key, count in keys.items() if count > 1] == []
 
 

@@ -279,6 +279,10 @@ def key_name(key: str) -> str:
     return "^" + key.removeprefix("ctrl+") if key.startswith("ctrl+") else key
 
 
-def keys_text(action: Action) -> str:
-    """Return an action's keys as people write them."""
-    return " ".join(key_name(key) for key in action.keys)
+def keys_text(keys: tuple[str, ...]) -> str:
+    """Return keys as people write them.
+
+    >>> keys_text(("down", "j"))
+    '↓ j'
+    """
+    return " ".join(map(key_name, keys))

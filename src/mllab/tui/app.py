@@ -10,12 +10,10 @@ from mllab.errors import MllabError, UsageError
 from mllab.query.views import find_run
 from mllab.tui.acting import Acting, bindings, complain
 from mllab.tui.clipboard import copy_aside
+from mllab.tui.keymap import keymap_path, load_keymap
 from mllab.tui.place import History, Place, parse_link
-from mllab.tui.screens.compare import CompareScreen
-from mllab.tui.screens.inbox import InboxScreen
 from mllab.tui.screens.lab_screen import LabScreen
 from mllab.tui.screens.menus import ask_action, ask_help, ask_messages, ask_palette
-from mllab.tui.screens.run import RunScreen
 from mllab.tui.screens.runs import RunsScreen
 from mllab.tui.services.reader import Reader
 from mllab.tui.services.run_list import Listed, neighbour
@@ -33,6 +31,29 @@ if TYPE_CHECKING:
 FOLLOW_S = 1.0
 MOST_UNDO = 200
 MOST_PAST = 50
+# Textual takes an empty text for no change; this is the name of a key that no terminal sends.
+NO_KEY = "unbound"
+
+
+# The first frame need not wait for the modules of other screens, nor for numpy that their charts are drawn with.
+
+
+def _run_screen() -> Screen[Any]:
+    from mllab.tui.screens.run import RunScreen
+
+    return RunScreen()
+
+
+def _compare_screen() -> Screen[Any]:
+    from mllab.tui.screens.compare import CompareScreen
+
+    return CompareScreen()
+
+
+def _inbox_screen() -> Screen[Any]:
+    from mllab.tui.screens.inbox import InboxScreen
+
+    return InboxScreen()
 
 
 class MllabApp(ThemedApp[None], Acting):
@@ -41,15 +62,18 @@ class MllabApp(ThemedApp[None], Acting):
     Args:
         lab: the lab; its store is there.
         link: where to begin: a link, or a run by id or name; where the last session ended when None.
+
+    Raises:
+        ConfigError: the user's file of keys is wrong.
     """
 
     TITLE = "mllab"
     ENABLE_COMMAND_PALETTE = False
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "runs": RunsScreen,
-        "run": RunScreen,
-        "compare": CompareScreen,
-        "inbox": InboxScreen,
+        "run": _run_screen,
+        "compare": _compare_screen,
+        "inbox": _inbox_screen,
     }
     DEFAULT_MODE = "runs"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
@@ -61,6 +85,7 @@ class MllabApp(ThemedApp[None], Acting):
         self._link = link
         self._state_path = state_path(str(lab.store.layout.check_format()["store_id"]))
         self.state = load_state(self._state_path)
+        self.keys = load_keymap(keymap_path())
         self.history = History()
         self.is_following = True
         self.past_commands: list[str] = []
@@ -72,6 +97,7 @@ class MllabApp(ThemedApp[None], Acting):
 
     async def on_mount(self) -> None:
         """Go to where the link says, or where the last session ended."""
+        self.set_keymap({name: ",".join(keys) or NO_KEY for name, keys in self.keys.items()})
         self.set_interval(FOLLOW_S, self._follow)
         self.call_later(self._begin)
 

@@ -10,7 +10,7 @@ _HEAD = """# Keys and commands
 
 This page is made from the table that the terminal UI itself reads: `python -m mllab.tui.key_reference` prints it.
 `?` shows the part of it that works where you are, `Ctrl+P` finds any of it by a few letters, and `:` takes the commands.
-Keys can be changed in the section `[keys]` of the user's file ([settings](settings.md)).
+Keys can be changed in [a file of yours](settings.md), where actions have names such as `runs.sort`.
 """
 
 
@@ -18,9 +18,11 @@ def key_page() -> str:
     """Return the page."""
     lines = [_HEAD]
     for scope, title in SCOPE_TITLES.items():
-        lines += [f"## {title}", "", "| key | command | what it does |", "|---|---|---|"]
+        lines += [f"## {title} (`{scope}`)", "", "| key | command | what it does |", "|---|---|---|"]
         for action in in_scopes(scope):
-            keys = " ".join(f"`` {key} ``" if "`" in key else f"`{_cell(key)}`" for key in keys_text(action).split())
+            keys = " ".join(
+                f"`` {key} ``" if "`" in key else f"`{_cell(key)}`" for key in keys_text(action.keys).split()
+            )
             command = f"`:{action.name}{' ' + _cell(action.argument) if action.argument else ''}`"
             lines.append(f"| {keys} | {command} | {action.help} |")
         lines.append("")

@@ -10,6 +10,7 @@ from mllab.tui.acting import Acting, available, perform
 from mllab.tui.actions import Action, key_name
 from mllab.tui.command_line import complete_command, run_command
 from mllab.tui.compat import PacedScreen
+from mllab.tui.keymap import keys_of
 from mllab.tui.place import Place
 from mllab.tui.widgets.bars import KeyBar, StatusBar, TopBar
 from mllab.tui.widgets.prompt import Prompt
@@ -103,10 +104,10 @@ class LabScreen(PacedScreen[None], Acting):
         self.query_one(KeyBar).keys = self._keys()
 
     def _keys(self) -> tuple[tuple[str, str, str, str], ...]:
-        actions = [action for action, _ in available(self.app) if action.footer and action.keys]
-        actions.sort(key=lambda action: action.footer)
+        keys = {action: keys_of(action, self.mllab.keys) for action, _ in available(self.app) if action.footer}
+        actions = sorted((action for action in keys if keys[action]), key=lambda action: action.footer)
         return tuple(
-            (key_name(action.keys[0]), action.label, action.scope, action.name) for action in actions[:MOST_KEYS]
+            (key_name(keys[action][0]), action.label, action.scope, action.name) for action in actions[:MOST_KEYS]
         )
 
     def watch_focused(self, _: Widget | None) -> None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from mllab.tui.acting import available, perform, why_not
 from mllab.tui.actions import SCOPE_TITLES, Action, keys_text
+from mllab.tui.keymap import keys_of
 from mllab.tui.place import Place, parse_link
 from mllab.tui.screens.chooser import Choice, Chooser
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mllab.query.engine import Engine
     from mllab.tui.acting import Acting
@@ -21,9 +22,9 @@ MOST_RUNS = 20
 _MOVES = frozenset({"down", "up", "page-down", "page-up", "half-down", "half-up", "top", "bottom"})
 
 
-def _choice(action: Action, node: Acting, *, grouped: bool) -> Choice:
+def _choice(action: Action, node: Acting, keys: Mapping[str, tuple[str, ...]], *, grouped: bool = False) -> Choice:
     reason = why_not(node, action)
-    remark = reason or keys_text(action) or f":{action.name}"
+    remark = reason or keys_text(keys_of(action, keys)) or f":{action.name}"
     return Choice(
         f"act {action.scope} {action.name}", action.help, remark, False, bool(reason),
         SCOPE_TITLES[action.scope] if grouped else "",
@@ -34,7 +35,7 @@ async def ask_palette(app: MllabApp) -> None:
     """Find an action, a run, a metric to sort by, or a saved view."""
     found = available(app)
     choices = [
-        _choice(action, node, grouped=False)
+        _choice(action, node, app.keys)
         for action, node in found
         if action.name not in _MOVES and action.name != "palette"
     ]
@@ -64,7 +65,7 @@ def _newest_runs(engine: Engine) -> list[tuple[str, str, str]]:
 async def ask_help(app: MllabApp) -> None:
     """Show every key that works here; Enter does it."""
     found = available(app)
-    choices = [_choice(action, node, grouped=True) for action, node in found]
+    choices = [_choice(action, node, app.keys, grouped=True) for action, node in found]
     title = "Keys here: type to search, Enter does it"
     await _take(app, found, await app.push_screen_wait(Chooser(title, choices)))
 
@@ -72,7 +73,7 @@ async def ask_help(app: MllabApp) -> None:
 async def ask_action(app: MllabApp) -> None:
     """Show what can be done with what is selected."""
     found = [(action, node) for action, node in available(app) if action.is_menu]
-    choices = [_choice(action, node, grouped=False) for action, node in found]
+    choices = [_choice(action, node, app.keys) for action, node in found]
     await _take(app, found, await app.push_screen_wait(Chooser("Actions", choices)))
 
 

@@ -18,7 +18,6 @@ from mllab.tui.acting import bindings, complain
 from mllab.tui.place import Place
 from mllab.tui.screens.runs_columns import ColumnActions
 from mllab.tui.screens.runs_share import SharingActions
-from mllab.tui.services.detail_text import detail_text
 from mllab.tui.services.run_list import WHICH, Listed, RunList, RunView, answer, find_index, run_ids
 from mllab.tui.widgets.prompt import Completed
 from mllab.tui.widgets.runtable import RunTable
@@ -316,6 +315,8 @@ class RunsScreen(ColumnActions, SharingActions):
             self.run_worker(self._show_detail(), exclusive=True, group="detail", exit_on_error=False)
 
     async def _show_detail(self) -> None:
+        from mllab.tui.services.detail_text import detail_text  # numpy, which the first frame does not wait for
+
         row = self.table.cursor_row
         static = self.query_one("#detail-text", Static)
         if row is None:

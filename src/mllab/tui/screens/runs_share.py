@@ -14,7 +14,6 @@ from mllab.tui.place import Place, parse_link
 from mllab.tui.screens.chooser import Choice, Chooser
 from mllab.tui.screens.editing import EditingScreen
 from mllab.tui.screens.table_actions import TableActions
-from mllab.tui.services.importance_text import mattered_choices
 from mllab.tui.services.run_list import run_ids
 from mllab.wording import plural
 
@@ -206,6 +205,8 @@ class SharingActions(EditingScreen, TableActions):
 
     async def do_importance(self, argument: str) -> None:
         """Rank the params by their association with a metric over what the filter chooses."""
+        from mllab.tui.services.importance_text import mattered_choices  # numpy, which the first frame does not need
+
         metric = argument or self._metric()
         if not metric:
             self.ask_argument(find("importance", ("runs",)), "metric")

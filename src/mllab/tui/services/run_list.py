@@ -9,8 +9,6 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mllab.errors import MllabError
 from mllab.query.filter_parser import parse
 from mllab.query.select import EngineKeys, select_refs
@@ -21,6 +19,7 @@ from mllab.tui.services.run_rows import is_scattered, memory_columns, read_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from mllab.query.engine import Engine
@@ -133,6 +132,8 @@ def in_reading_order(terms: Sequence[Term]) -> tuple[Term, ...]:
 
 
 def _pinned_first(engine: Engine, refs: NDArray[np.int64], pins: Sequence[str]) -> NDArray[np.int64]:
+    import numpy as np
+
     if not pins:
         return refs
     found = engine.rows("SELECT ref, run_id FROM r_runs WHERE list_contains(?::VARCHAR[], run_id)", [list(pins)])
@@ -223,6 +224,8 @@ class RunList:
 
 def find_index(engine: Engine, listed: Listed, run_id: str) -> int | None:
     """Return where a run is in a list, wherever that is; slow enough for a thread."""
+    import numpy as np
+
     with engine.at(listed.state):
         rows = engine.rows("SELECT ref FROM r_runs WHERE run_id = ?", [run_id])
     if not rows:
