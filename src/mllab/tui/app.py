@@ -39,26 +39,6 @@ NO_KEY = "unbound"
 
 
 def _run_screen() -> Screen[Any]:
-    
-    return RunScreen()
-
-
-def _compare_screen() -> Screen[Any]:
-    from mllab.tui.screens.compare import CompareScreen
-
-    return CompareScreen()
-
-
-def _inbox_screen() -> Screen[Any]:
-    from mllab.tui.screens.inbox import InboxScreen
-
-    return InboxScreen()
-
-
-# The first frame need not wait for the modules of other screens, nor for numpy that their charts are drawn with.
-
-
-def _run_screen() -> Screen[Any]:
     from mllab.tui.screens.run import RunScreen
 
     return RunScreen()
