@@ -15,6 +15,7 @@ from mllab.tui.acting import Acting, bindings, complain, find
 from mllab.tui.services.run_curves import ChartedRun, read_curves, time_at, x_at
 from mllab.tui.widgets.chart_data import SMOOTHINGS, X_AXES, ChartView, Series
 from mllab.tui.widgets.chart_grid import ChartGrid
+from mllab.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +122,14 @@ class ChartsPane(Vertical, Acting, can_focus=True):
         if self._extra is not None:
             self.grid.show({key: each for key, each in self._extra.items() if self._is_mine(key)})
             return
-        keys = dict.fromkeys(key for run in self._charted for key in run.curves if self._is_mine(key))
+        points: dict[str, int] = {}
+        for run in self._charted:
+            for key, curve in run.curves.items():
+                if self._is_mine(key):
+                    points[key] = max(points.get(key, 0), curve.total)
+        # What was logged once is a number, not a curve: the overview has it, and a chart when it is asked for by name.
+        singles = [key for key in points if points[key] == 1] if not self._text else []
+        keys = sorted(points.keys() - singles) or sorted(points)
         axis = self.grid.view.x_axis
         found = {key: [run.series(key, axis) for run in self._charted] for key in keys}
         self.grid.show({key: [each for each in series if each is not None] for key, series in found.items()})
@@ -131,6 +139,8 @@ class ChartsPane(Vertical, Acting, can_focus=True):
             self._note("No metric fits." if self._text else "Nothing was logged yet.")
         elif self._text:
             self._note(f"Metrics with {self._text!r}; / and Enter shows all.")
+        elif len(keys) < len(points):
+            self._note(f"{plural(len(singles), 'metric')} of a single value: see the overview, or / and a name.")
         else:
             self._note("")
 

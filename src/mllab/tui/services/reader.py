@@ -28,6 +28,13 @@ class Reader:
         self.lab = lab
         self._threads = ThreadPoolExecutor(THREADS, "mllab-reader")
         self._writer = ThreadPoolExecutor(1, "mllab-writer")
+        self._threads.submit(self._open)
+
+    def _open(self) -> None:
+        """Load DuckDB and look at the lab while the first frame is drawn; what is wrong is said to who asks next."""
+        from mllab.query.select import select_refs
+
+        select_refs(self.lab.engine, "")
 
     async def call(self, work: Callable[..., T], *args: object) -> T:
         """Return what ``work(*args)`` returns in a thread."""

@@ -106,9 +106,13 @@ _ANSI_DEFAULTS = variables(CHART_ANSI, STATUS_ANSI)
 def theme_for(environ: Mapping[str, str] = os.environ) -> str:
     """Return the theme that suits the terminal: the 16-colour one unless it claims 256 colours or more.
 
+    Under NO_COLOR too: of that theme nothing is left but bold, underlined and reversed text, of others greys.
+
     >>> theme_for({"TERM": "xterm-256color"}), theme_for({"TERM": "linux"})
     ('mllab-dark', 'mllab-ansi')
     """
+    if environ.get("NO_COLOR"):
+        return ANSI.name
     if environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
         return DARK.name
     term = environ.get("TERM", "").lower()

@@ -77,15 +77,15 @@ class KeyBar(Widget):
             self.name = name
 
     def _placed(self) -> list[tuple[int, int, tuple[str, str, str, str]]]:
-        """Return (start, end, key) of the keys that fit."""
-        placed = []
+        """Return (start, end, key) of the keys that fit; the last, which leads to all others, always does."""
+        room = self.size.width - (_cells(self.keys[-1]) + 2 if self.keys else 0)
+        placed: list[tuple[int, int, tuple[str, str, str, str]]] = []
         at = 1
-        for entry in self.keys:
-            cells = width(entry[0]) + 1 + width(entry[1])
-            if at + cells > self.size.width:
-                break
-            placed.append((at, at + cells, entry))
-            at += cells + 2
+        for place, entry in enumerate(self.keys):
+            if place < len(self.keys) - 1 and at + _cells(entry) > room:
+                continue
+            placed.append((at, at + _cells(entry), entry))
+            at += _cells(entry) + 2
         return placed
 
     def render(self) -> Text:
@@ -101,3 +101,7 @@ class KeyBar(Widget):
         for start, end, (_, _, scope, name) in self._placed():
             if start <= event.x < end:
                 self.post_message(self.Pressed(scope, name))
+
+
+def _cells(entry: tuple[str, str, str, str]) -> int:
+    return width(entry[0]) + 1 + width(entry[1])
