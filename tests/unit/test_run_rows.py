@@ -9,7 +9,7 @@ from mllab.lab import Lab
 from mllab.query.select import EngineKeys, select_refs
 from mllab.query.views import column, list_runs
 from mllab.tracking.start import start_run
-from mllab.tui.services.run_rows import CLOSE_REFS, is_scattered, memory_columns, read_rows
+from mllab.tui.services.run_rows import memory_columns, read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,9 +56,3 @@ def test_rows_from_memory_are_those_from_parquet(tmp_path: Path) -> None:
         assert {run.status for run, _ in present} == {"finished"}
         assert {cells[COLUMNS.index("metrics.loss")] for _, cells in present} == {-1.0, 7.0}
         assert read_rows(engine, [], terms) == []
-
-
-def test_runs_from_all_over_are_scattered() -> None:
-    assert not is_scattered([])
-    assert not is_scattered([5, 5 + CLOSE_REFS])
-    assert is_scattered([9, 5, 6 + CLOSE_REFS])

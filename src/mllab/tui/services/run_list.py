@@ -14,7 +14,7 @@ from mllab.query.filter_parser import parse
 from mllab.query.select import EngineKeys, select_refs
 from mllab.query.views import automatic_columns, column
 from mllab.tui.services.run_cells import numeric_columns, table_columns, table_row
-from mllab.tui.services.run_rows import is_scattered, memory_columns, read_rows
+from mllab.tui.services.run_rows import memory_columns, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from mllab.query.engine import Engine
     from mllab.query.filter_ast import Term
-    from mllab.query.resident import Column
     from mllab.query.tables import Tables
     from mllab.query.views import Which
     from mllab.tui.services.reader import Reader
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 PAGE_ROWS = 64
 MOST_PAGES = 64
+REST_S = 1.0
 WHICH: tuple[Which, ...] = ("present", "archived too", "deleted")
 
 
@@ -174,7 +174,7 @@ class RunList:
         self._wanted = range(max(start, 0) // PAGE_ROWS, -(-min(stop, len(self)) // PAGE_ROWS))
         if self._task is None and any(number not in self._pages for number in self._wanted):
             self._task = asyncio.get_running_loop().create_task(self._read())
-        if self._warming is None and is_scattered(self.listed.refs[: 2 * PAGE_ROWS].tolist()):
+        if self._warming is None:
             self._warming = asyncio.get_running_loop().create_task(self._warm())
 
     async def _read(self) -> None:
@@ -193,17 +193,17 @@ class RunList:
             self._task = None
 
     async def _warm(self) -> None:
-        """Have memory hold the columns of runs that lie far apart: the next pages and lists come from there."""
-        engine, state = self._reader.lab.engine, self.listed.state
+        """Have memory hold what the columns say of all runs, once the list rests: other orders come from there."""
+        await asyncio.sleep(REST_S)
+        engine, columns = self._reader.lab.engine, memory_columns(self.listed.terms)
 
-        def load(column: Column) -> None:
-            with engine.at(state):
-                engine.resident_tables([column])
+        def load() -> None:
+            with engine.steady():
+                for column in columns:  # one by one, because whoever filters meanwhile waits until one is there
+                    engine.resident_tables([column])
 
-        # One by one, because whoever filters meanwhile waits until one is there.
-        with contextlib.suppress(MllabError):
-            for column in memory_columns(self.listed.terms):
-                await self._reader.call(load, column)
+        with contextlib.suppress(MllabError, RuntimeError):  # the reader may be closed meanwhile
+            await self._reader.call(load)
 
     def _page(self, number: int) -> tuple[TableRow, ...]:
         engine = self._reader.lab.engine
