@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mllab.query.relations import quoted
-from mllab.query.views import ParamValue, RunRow, find_run, in_refs, run_rows
+from mllab.query.views import SYSTEM_PREFIX, ParamValue, RunRow, find_run, in_refs, run_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,7 +155,9 @@ def run_metrics(
         FROM r_summaries WHERE {in_refs(refs)} {wanted} ORDER BY key""",  # noqa: S608
         [] if keys is None else [list(keys)],
     )
-    shown = list(dict.fromkeys(row[1] for row in rows))[:max_sparks]
+    # Sparks go to what is watched in training before what was logged once, or sampled of the machine.
+    telling = sorted(rows, key=lambda row: (row[1].startswith(SYSTEM_PREFIX), row[9] < 2, row[1]))
+    shown = list(dict.fromkeys(row[1] for row in telling))[:max_sparks]
     drawn = sparks(engine, refs, shown, spark_cells) if spark_cells and shown else {}
     found: dict[int, list[MetricSummary]] = {ref: [] for ref in refs}
     for ref, key, *values in rows:

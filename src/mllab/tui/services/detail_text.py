@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from mllab.query.views import SYSTEM_PREFIX
 from mllab.security.terminal import block, fit, line, width
 from mllab.tui.services.run_cells import STATUS_GLYPHS
 from mllab.tui.widgets.chart_sparkline import sparkline
@@ -45,7 +46,8 @@ def detail_text(detail: RunDetail, room: int) -> Text:
         kind, message = str(detail.error.get("type", "")), str(detail.error.get("message", ""))
         _heading(text, "Error")
         _line(text, fit(line(f"{kind}: {message}"), room * 3), "red")
-    _metrics(text, detail.metrics, room)
+    metrics = sorted(detail.metrics, key=lambda each: (each.key.startswith(SYSTEM_PREFIX), each.count < 2, each.key))
+    _metrics(text, metrics, room)
     _pairs(text, [(key, param(each.kind, each.text)) for key, each in detail.params.items()], room, "Params")
     _pairs(text, list(detail.tags.items()), room, "Tags")
     if run.note:
