@@ -144,14 +144,22 @@ def _print_version(context: click.Context, _param: click.Parameter, value: bool)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
 )
+@click.option("--plain", is_flag=True, help="Take commands line by line: for screen readers, dumb terminals, scripts.")
 @pass_invocation
 @click.pass_context
-def root(context: click.Context, invocation: Invocation) -> None:
+def root(context: click.Context, invocation: Invocation, *, plain: bool) -> None:
     """Track, compare and keep machine-learning experiments on your own disk.
 
     Without a command: the terminal UI, or what is in the lab where there is no terminal.
     """
+    if plain and context.invoked_subcommand not in (None, "open"):
+        raise click.UsageError("--plain goes with `mllab` alone and with `mllab open`.", context)
     if context.invoked_subcommand is None:
+        if plain:
+            from mllab.cli.plain import run_plain
+
+            run_plain(invocation)
+            return
         from mllab.cli.ui import can_show_ui, run_ui
 
         if can_show_ui(invocation):

@@ -43,9 +43,16 @@ def run_ui(lab: Lab, link: str | None = None) -> None:
 
 @click.command("open", cls=LabCommand)
 @click.argument("run", metavar="RUN|LINK", shell_complete=complete_run)
+@click.option("--plain", is_flag=True, help="Take commands line by line, beginning there.")
 @pass_invocation
-def open_(invocation: Invocation, run: str) -> None:
+@click.pass_context
+def open_(context: click.Context, invocation: Invocation, run: str, *, plain: bool) -> None:
     """Open RUN, or a link that mllab copied: in the terminal UI, or as text where there is no terminal."""
+    if plain or context.find_root().params.get("plain"):
+        from mllab.cli.plain import run_plain
+
+        run_plain(invocation, run)
+        return
     if can_show_ui(invocation):
         run_ui(invocation.lab, run)
         return
