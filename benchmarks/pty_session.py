@@ -23,7 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 # What terminals send for keys.
 KEYS = {
@@ -73,7 +73,7 @@ class PtySession:
         terminal = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "", "LINES": ""}
         environ = {**(os.environ if environ is None else environ), **terminal}
         environ = {name: value for name, value in environ.items() if value}
-        self.started = time.perf_counter()
+        self.started = self.pressed = time.perf_counter()
         self.process = subprocess.Popen(
             argv, stdin=slave, stdout=slave, stderr=slave, env=environ, cwd=cwd, start_new_session=True
         )
@@ -135,9 +135,9 @@ class PtySession:
     def send(self, key: str | bytes) -> float:
         """Send a key by its name, or bytes as they are; return when."""
         data = key if isinstance(key, bytes) else KEYS.get(key) or key.encode()
-        began = time.perf_counter()
+        self.pressed = time.perf_counter()
         os.write(self._master, data)
-        return began
+        return self.pressed
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size."""
@@ -158,6 +158,31 @@ class PtySession:
         with self._arrived:
             pieces = self._pieces[seen:]
         return Burst(pieces[0][0] - began, pieces[-1][0] - began, b"".join(piece for _, piece in pieces))
+
+    def press_until(self, key: str | bytes, is_there: Callable[[bytes], object], *, timeout_s: float = 30.0) -> Burst:
+        """Send a key and return what comes out until ``is_there`` says so of all that came after the key.
+
+        Raises:
+            TimeoutError: it never did.
+            EOFError: the command ended without it.
+        """
+        with self._arrived:
+            seen = begun = len(self._pieces)
+        began = self.send(key)
+        output = b""
+        with self._arrived:
+            while True:
+                for at, piece in self._pieces[seen:]:
+                    seen += 1
+                    output += piece
+                    if is_there(output):
+                        return Burst(self._pieces[begun][0] - began, at - began, output)
+                left = began + timeout_s - time.perf_counter()
+                if self._ended:
+                    raise EOFError(f"the command ended: {self._last_words()}")
+                if left <= 0:
+                    raise TimeoutError(f"what was expected after {key!r} did not come within {timeout_s:g} s")
+                self._arrived.wait(left)
 
     def quiet(self, *, quiet_s: float = QUIET_S, timeout_s: float = 60.0) -> float:
         """Wait until nothing comes out for ``quiet_s``; return when the last byte came."""
@@ -196,6 +221,33 @@ class PtySession:
                 if left <= 0:
                     raise TimeoutError(f"{text!r} did not come within {timeout_s:g} s: {self._last_words()}")
                 self._arrived.wait(left)
+
+    def wait_until(self, is_there: Callable[[bytes], object], *, timeout_s: float = 120.0) -> float:
+        """Wait until ``is_there`` says so of some output; return the seconds since the start of the command.
+
+        Raises:
+            TimeoutError: it never did.
+            EOFError: the command ended without it.
+        """
+        limit = time.perf_counter() + timeout_s
+        seen = 0
+        with self._arrived:
+            while True:
+                for at, piece in self._pieces[seen:]:
+                    if is_there(piece):
+                        return at - self.started
+                seen = len(self._pieces)
+                left = limit - time.perf_counter()
+                if self._ended:
+                    raise EOFError(f"the command ended: {self._last_words()}")
+                if left <= 0:
+                    raise TimeoutError(f"what was expected did not come within {timeout_s:g} s: {self._last_words()}")
+                self._arrived.wait(left)
+
+    def pieces(self) -> list[tuple[float, bytes]]:
+        """Return what came out so far, in pieces, each with the seconds since the start of the command."""
+        with self._arrived:
+            return [(at - self.started, piece) for at, piece in self._pieces]
 
     def screen(self) -> list[str]:
         """Return the lines that a terminal would show by now. Needs pyte."""

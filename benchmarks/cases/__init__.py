@@ -8,10 +8,13 @@ from benchmarks.cases.batches import batches
 from benchmarks.cases.curves import curves
 from benchmarks.cases.filters import filters
 from benchmarks.cases.kills import kills
+from benchmarks.cases.links import links
 from benchmarks.cases.logging import logging
 from benchmarks.cases.sizes import sizes
 from benchmarks.cases.startup import startup
+from benchmarks.cases.tables import tables
 from benchmarks.cases.tails import tails
+from benchmarks.cases.tui import tui
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,4 +31,7 @@ CASES: dict[str, Callable[[Context], list[Row]]] = {
     "curves": curves,
     "startup": startup,
     "tail": tails,
+    "table": tables,
+    "link": links,
+    "tui": tui,
 }
