@@ -19,12 +19,13 @@ import pytest
 from mllab.tracking.start import start_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mllab.lab import Lab
 
 PATIENCE_S = 60.0
+NOTHING: Mapping[str, str] = {}
 # What a terminal is in after the UI: the main screen, its cursor shown, no mouse reports, no bracketed paste.
 RESTORED = (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l", b"\x1b[?2004l")
 
@@ -32,14 +33,14 @@ RESTORED = (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l", b"\x1b[?2004l")
 class Terminal:
     """A process under a pseudo-terminal, and everything it has written."""
 
-    def __init__(self, *argv: str, size: tuple[int, int] = (80, 24), **environ: str) -> None:
+    def __init__(self, *argv: str, size: tuple[int, int] = (80, 24), environ: Mapping[str, str] = NOTHING) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         self.before = termios.tcgetattr(slave)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mllab", *argv],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-            env=os.environ | {"TERM": "xterm-256color", **environ},
+            env={**os.environ, "TERM": "xterm-256color", **environ},
         )  # fmt: skip
         self.slave = slave
         self.output = b""
@@ -136,7 +137,7 @@ def test_a_run_goes_on_when_the_window_is_killed(lab: Lab, terminals: list[Termi
 
 
 def test_no_color_means_no_colour(study: Lab, terminals: list[Terminal]) -> None:
-    terminal = Terminal("--lab", study.root, NO_COLOR="1")
+    terminal = Terminal("--lab", study.root, environ={"NO_COLOR": "1"})
     terminals.append(terminal)
     terminal.read(b"Runs (9)")
     terminal.press(b"Q")
@@ -149,8 +150,34 @@ def test_no_color_means_no_colour(study: Lab, terminals: list[Terminal]) -> None
 def test_a_terminal_that_cannot_move_its_cursor_gets_text(
     study: Lab, terminals: list[Terminal], environ: dict[str, str], tmp_path: Path
 ) -> None:
-    terminal = Terminal("--lab", study.root, **environ)
+    terminal = Terminal("--lab", study.root, environ=environ)
     terminals.append(terminal)
     assert terminal.end() == 0
     assert b"9 runs in" in terminal.output
     assert b"\x1b[?1049h" not in terminal.output
+
+
+def test_keys_that_come_in_one_burst_all_count(study: Lab, terminals: list[Terminal]) -> None:
+    terminal = Terminal("--lab", study.root)
+    terminals.append(terminal)
+    terminal.read(b"Runs (9)")
+    terminal.press(b"/model = mlp\r")
+    terminal.read(b"Runs (4 of 9)")
+    terminal.press(b":filter lr = 0.1\rjj ")
+    terminal.read(b"1 marked")
+    terminal.press(b"Q")
+    assert terminal.end() == 0
+
+
+def test_what_is_typed_while_a_menu_opens_is_for_the_menu(study: Lab, terminals: list[Terminal]) -> None:
+    terminal = Terminal("--lab", study.root, size=(120, 40))
+    terminals.append(terminal)
+    terminal.read(b"Runs (9)")
+    terminal.press(b"\x10sort runs by acc\r")  # in one burst; s and a would sort and archive
+    terminal.read(b"by metrics.acc descending")
+    terminal.press(b"D\r")  # Cancel has the focus
+    terminal.read(b"Delete 1 run?")
+    terminal.press(b"Q")
+    assert terminal.end() == 0
+    assert b"Archived" not in terminal.output
+    assert b"Deleted" not in terminal.output

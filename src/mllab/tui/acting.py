@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ScreenStackError
@@ -13,7 +14,7 @@ from mllab.errors import MllabError
 from mllab.tui.actions import ACTIONS, Action, Scope, in_scopes, key_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from textual.app import App
 
@@ -99,6 +100,12 @@ async def perform(app: App[Any], node: Acting, action: Action, argument: str) ->
             await result
     except MllabError as error:
         complain(app, error)
+
+
+def in_background(node: DOMNode, group: str, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+    """Run work beside what happens on screen, in the place of work of the same group that is not done yet."""
+    call: Any = partial(work, *arguments)
+    node.run_worker(call, exclusive=True, group=group)
 
 
 def complain(app: App[Any], error: MllabError) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mllab.edits import Edit, apply
 from mllab.errors import MllabError, UsageError
 from mllab.query.views import find_run
-from mllab.tui.acting import Acting, bindings, complain
+from mllab.tui.acting import Acting, bindings, complain, in_background
 from mllab.tui.clipboard import copy_aside
 from mllab.tui.keymap import keymap_path, load_keymap
 from mllab.tui.place import History, Place, parse_link
@@ -19,6 +19,7 @@ from mllab.tui.services.reader import Reader
 from mllab.tui.services.run_list import Listed, neighbour
 from mllab.tui.state import load_state, save_state, state_path
 from mllab.tui.themes import ThemedApp
+from mllab.tui.typeahead import TypeaheadApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +57,7 @@ def _inbox_screen() -> Screen[Any]:
     return InboxScreen()
 
 
-class MllabApp(ThemedApp[None], Acting):
+class MllabApp(TypeaheadApp[None], ThemedApp[None], Acting):
     """mllab's terminal UI on one lab.
 
     Args:
@@ -322,19 +323,23 @@ class MllabApp(ThemedApp[None], Acting):
 
     async def do_palette(self, _: str) -> None:
         """Find anything by a few letters."""
-        self.run_worker(ask_palette(self), exclusive=True, group="menu")
+        self.hold_keys()
+        in_background(self, "menu", ask_palette, self)
 
     async def do_help(self, _: str) -> None:
         """Show the keys that work here."""
-        self.run_worker(ask_help(self), exclusive=True, group="menu")
+        self.hold_keys()
+        in_background(self, "menu", ask_help, self)
 
     async def do_menu(self, _: str) -> None:
         """Show what can be done here."""
-        self.run_worker(ask_action(self), exclusive=True, group="menu")
+        self.hold_keys()
+        in_background(self, "menu", ask_action, self)
 
     async def do_messages(self, _: str) -> None:
         """Show what was said lately."""
-        self.run_worker(ask_messages(self), exclusive=True, group="menu")
+        self.hold_keys()
+        in_background(self, "menu", ask_messages, self)
 
     def do_theme(self, argument: str) -> None:
         """Change colours; without a name, to the next theme."""

@@ -9,7 +9,7 @@ from mllab.tui.actions import SCOPE_TITLES, in_scopes, keys_text
 _HEAD = """# Keys and commands
 
 This page is made from the table that the terminal UI itself reads: `python -m mllab.tui.key_reference` prints it.
-`?` shows the part of it that works where you are, `Ctrl+P` finds any of it by a few letters, and `:` takes the commands.
+`?` shows what works where you are, `Ctrl+P` finds any of it by a few letters, and `:` takes the commands.
 Keys can be changed in [a file of yours](settings.md), where actions have names such as `runs.sort`.
 """
 

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from mllab.errors import MllabError, UsageError
-from mllab.tui.acting import Acting, bindings, complain, find
+from mllab.tui.acting import Acting, bindings, complain, find, in_background
 from mllab.tui.services.run_curves import ChartedRun, read_curves, time_at, x_at
 from mllab.tui.widgets.chart_data import SMOOTHINGS, X_AXES, ChartView, Series
 from mllab.tui.widgets.chart_grid import ChartGrid
@@ -165,7 +165,7 @@ class ChartsPane(Vertical, Acting, can_focus=True):
         self._finer = self.set_timer(FINER_DELAY_S, self._read_finer)
 
     def _read_finer(self) -> None:
-        self.run_worker(self._guarded_reread(), exclusive=True, group="finer")
+        in_background(self, "finer", self._guarded_reread)
 
     async def _guarded_reread(self) -> None:
         try:
@@ -315,7 +315,7 @@ class ChartsPane(Vertical, Acting, can_focus=True):
             screen.ask_argument(find("filter", ("charts",)), "metrics with", hint="part of a name")
             return
         self._text = argument
-        self.run_worker(self._guarded_reread(), exclusive=True, group="finer")
+        in_background(self, "finer", self._guarded_reread)
         self._draw()
 
     # -- links -----------------------------------------------------------------------------------------------

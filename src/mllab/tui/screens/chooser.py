@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -13,6 +13,7 @@ from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from mllab.security.terminal import fit, line, width
+from mllab.tui.typeahead import TypeaheadApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
     from textual.binding import BindingType
+    from textual.widget import Widget
 
 MOST_SHOWN = 200
 
@@ -122,6 +124,7 @@ class Chooser(ModalScreen["list[str] | None"]):
         self._typed = typed
         self._marked = [choice.value for choice in choices if choice.is_marked]
         self._shown: list[Choice] = []
+        self._shown_for = ""
 
     def compose(self) -> ComposeResult:
         """Return the box."""
@@ -135,15 +138,21 @@ class Chooser(ModalScreen["list[str] | None"]):
         """Show everything, and take the keyboard."""
         self.query_one(OptionList).can_focus = False
         self._show("")
-        self.query_one(_Typed).focus()
+        take_keys(self, self.query_one(_Typed))
 
     @on(Input.Changed)
-    def _narrow(self, event: Input.Changed) -> None:
-        self._show(event.value)
+    def _narrow(self) -> None:
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Narrow to what is typed, unless that is what is shown: Enter may come before the word of the change."""
+        typed = self.query_one(_Typed).value
+        if typed != self._shown_for:
+            self._show(typed)
 
     def _show(self, typed: str, keep: str | None = None) -> None:
         found = [*ranked(self._choices, typed), *(self._more(typed) if self._more else ())]
-        self._shown = found[:MOST_SHOWN]
+        self._shown, self._shown_for = found[:MOST_SHOWN], typed
         options = self.query_one(OptionList)
         options.clear_options()
         rows: list[Option] = []
@@ -177,6 +186,7 @@ class Chooser(ModalScreen["list[str] | None"]):
 
     def take_key(self, key: str) -> bool:
         """Move or choose by a key; return whether it was one of those."""
+        self._catch_up()
         options = self.query_one(OptionList)
         moves: dict[str, Callable[[], None]] = {
             "down": options.action_cursor_down, "ctrl+n": options.action_cursor_down, "up": options.action_cursor_up,
@@ -271,6 +281,10 @@ class Sheet(ModalScreen[bool]):
     def _answered(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_id == "yes")
 
+    def on_mount(self) -> None:
+        """Take the keyboard; the first line is Cancel."""
+        take_keys(self, self.query_one(OptionList))
+
     def on_key(self, event: events.Key) -> None:
         """Move with j and k too; Esc, q and n cancel."""
         options = self.query_one(OptionList)
@@ -278,3 +292,10 @@ class Sheet(ModalScreen[bool]):
             self.dismiss(False)
         elif event.key in ("j", "k"):
             (options.action_cursor_down if event.key == "j" else options.action_cursor_up)()
+
+
+def take_keys(screen: ModalScreen[Any], target: Widget) -> None:
+    """Focus the target of a menu, and hand it what was typed while the menu opened."""
+    screen.set_focus(target)
+    if isinstance(screen.app, TypeaheadApp):
+        screen.app.release_keys()

@@ -9,7 +9,7 @@ from mllab.errors import UsageError
 from mllab.query.run_detail import run_tags
 from mllab.query.views import find_run, run_rows
 from mllab.security.terminal import line
-from mllab.tui.acting import find
+from mllab.tui.acting import find, in_background
 from mllab.tui.screens.chooser import Sheet
 from mllab.tui.screens.lab_screen import LabScreen
 from mllab.wording import plural
@@ -107,7 +107,8 @@ class EditingScreen(LabScreen):
             edits = [Edit(row.run_id, row.attempt, "delete", {"value": False}, {"value": True}) for row, _ in rows]
             await self.mllab.edit(f"Restored {self._named(rows)}", edits)
             return
-        self.run_worker(self._delete(rows), exclusive=True, group="sheet")
+        self.mllab.hold_keys()
+        in_background(self, "sheet", self._delete, rows)
 
     async def _delete(self, rows: list[tuple[RunRow, dict[str, str]]]) -> None:
         live = [row for row, _ in rows if row.status == "running"]

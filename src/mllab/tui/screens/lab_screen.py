@@ -147,6 +147,11 @@ class LabScreen(PacedScreen[None], Acting):
         else:
             await self.answered(event.purpose, event.value)
 
+    @on(Prompt.TypedAfter)
+    def _typed_after(self, event: Prompt.TypedAfter) -> None:
+        event.stop()
+        self.mllab.type_again(event.key)
+
     @on(Prompt.Cancelled)
     async def _prompt_cancelled(self, event: Prompt.Cancelled) -> None:
         event.stop()

@@ -12,7 +12,7 @@ from mllab.errors import MllabError, UsageError
 from mllab.query.differences import PATCH
 from mllab.query.run_detail import run_detail
 from mllab.query.views import SYSTEM_PREFIX
-from mllab.tui.acting import bindings, complain
+from mllab.tui.acting import bindings, complain, in_background
 from mllab.tui.place import Place
 from mllab.tui.screens.charts_pane import ChartsPane
 from mllab.tui.screens.chooser import Choice, Chooser
@@ -264,7 +264,8 @@ class RunScreen(EditingScreen):
                     await self.mllab.copy_text(choice.value, f"Copied {choice.text[3:]}")
                     return
             raise UsageError(f"There is no {argument[:40]!r} to copy.", ", ".join(choice.remark for choice in choices))
-        self.run_worker(self._choose_copy(choices), exclusive=True, group="menu")
+        self.mllab.hold_keys()
+        in_background(self, "menu", self._choose_copy, choices)
 
     async def _choose_copy(self, choices: list[Choice]) -> None:
         from dataclasses import replace

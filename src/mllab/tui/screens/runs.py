@@ -14,7 +14,7 @@ from mllab.query.filter_complete import complete
 from mllab.query.filter_parser import parse
 from mllab.query.run_detail import run_detail
 from mllab.query.select import EngineKeys
-from mllab.tui.acting import bindings, complain
+from mllab.tui.acting import bindings, complain, in_background
 from mllab.tui.place import Place
 from mllab.tui.screens.runs_columns import ColumnActions
 from mllab.tui.screens.runs_share import SharingActions
@@ -256,7 +256,7 @@ class RunsScreen(ColumnActions, SharingActions):
     async def typing(self, purpose: str, value: str) -> None:
         """Answer the filter as it stands."""
         if purpose == "filter":
-            self.run_worker(self._typed(value), exclusive=True, group="filter")
+            in_background(self, "filter", self._typed, value)
 
     async def _typed(self, value: str) -> None:
         await self.show_view(replace(self.view, filter=value, order=self._order_beside(value)), keep_columns=True)
@@ -312,7 +312,7 @@ class RunsScreen(ColumnActions, SharingActions):
 
     def _start_detail(self) -> None:
         if self.query_one("#detail").display:
-            self.run_worker(self._show_detail(), exclusive=True, group="detail", exit_on_error=False)
+            in_background(self, "detail", self._show_detail)
 
     async def _show_detail(self) -> None:
         from mllab.tui.services.detail_text import detail_text  # numpy, which the first frame does not wait for

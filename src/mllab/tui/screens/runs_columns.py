@@ -11,6 +11,7 @@ from mllab.errors import UsageError
 from mllab.query.filter_ast import Term
 from mllab.query.filter_parser import parse
 from mllab.query.filter_terms import ATTRIBUTES
+from mllab.tui.acting import in_background
 from mllab.tui.screens.chooser import Choice, Chooser
 from mllab.tui.screens.editing import EditingScreen
 from mllab.tui.screens.table_actions import TableActions
@@ -96,7 +97,8 @@ class ColumnActions(EditingScreen, TableActions):
             return
         engine = self.mllab.reader.lab.engine
         names = await self.mllab.reader.call(_all_columns, engine)
-        self.run_worker(self._choose_columns(names), exclusive=True, group="menu")
+        self.mllab.hold_keys()
+        in_background(self, "menu", self._choose_columns, names)
 
     async def _choose_columns(self, names: list[tuple[str, str]]) -> None:
         shown = self._columns()

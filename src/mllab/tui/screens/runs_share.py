@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mllab.errors import UsageError
 from mllab.exporting import FORMATS, write_runs_file
-from mllab.tui.acting import find
+from mllab.tui.acting import find, in_background
 from mllab.tui.place import Place, parse_link
 from mllab.tui.screens.chooser import Choice, Chooser
 from mllab.tui.screens.editing import EditingScreen
@@ -70,7 +70,8 @@ class SharingActions(EditingScreen, TableActions):
                     await self._copy(choice)
                     return
             raise UsageError(f"There is no {argument[:40]!r} to copy.", ", ".join(choice.remark for choice in choices))
-        self.run_worker(self._choose_copy(choices), exclusive=True, group="menu")
+        self.mllab.hold_keys()
+        in_background(self, "menu", self._choose_copy, choices)
 
     async def _choose_copy(self, choices: list[Choice]) -> None:
         numbered = [replace(choice, value=str(at)) for at, choice in enumerate(choices)]
@@ -130,7 +131,8 @@ class SharingActions(EditingScreen, TableActions):
                 raise UsageError(f"There is no view {argument[:60]!r}.", ":save-view NAME saves this one.")
             await self.mllab.go(parse_link(views[argument]))
             return
-        self.run_worker(self._choose_view(), exclusive=True, group="menu")
+        self.mllab.hold_keys()
+        in_background(self, "menu", self._choose_view)
 
     def complete_views(self, argument: str) -> list[tuple[str, int, str]]:
         """Return the views that begin so."""
@@ -216,7 +218,8 @@ class SharingActions(EditingScreen, TableActions):
         title, choices = await self.mllab.reader.call(
             mattered_choices, self.mllab.reader.lab.engine, self.listed.state, self.listed.refs, metric
         )
-        self.run_worker(self._show_importance(title, choices), exclusive=True, group="menu")
+        self.mllab.hold_keys()
+        in_background(self, "menu", self._show_importance, title, choices)
 
     async def _show_importance(self, title: str, choices: list[Choice]) -> None:
         chosen = await self.app.push_screen_wait(Chooser(title, choices, hint="Enter sorts by the param"))

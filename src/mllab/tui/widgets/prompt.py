@@ -69,7 +69,11 @@ class _Line(Input):
     def on_key(self, event: events.Key) -> None:
         prompt = self.parent.parent if self.parent is not None else None
         assert isinstance(prompt, Prompt)
-        if event.key in ("tab", "shift+tab"):
+        if not prompt.is_open:
+            prompt.post_message(Prompt.TypedAfter(event))  # it was on its way when the line was closed
+        elif event.key == "enter":
+            prompt.submit()
+        elif event.key in ("tab", "shift+tab"):
             prompt.complete(1 if event.key == "tab" else -1)
         elif event.key in ("up", "down"):
             prompt.recall(1 if event.key == "up" else -1)
@@ -108,6 +112,13 @@ class Prompt(Vertical):
 
     class Submitted(_Answer):
         """Enter was pressed."""
+
+    class TypedAfter(Message):
+        """A key reached the line after it was closed; it is for what has the focus now."""
+
+        def __init__(self, key: events.Key) -> None:
+            super().__init__()
+            self.key = key
 
     class Cancelled(_Answer):
         """Escape was pressed; ``value`` is what the line held before."""
@@ -174,7 +185,7 @@ class Prompt(Vertical):
         self.query_one(_Candidates).display = completer is not None
         self.show_problem("")
         self._suggest()
-        field.focus()
+        self.screen.set_focus(field)  # at once: the next key may be there already
 
     def show_problem(self, text: str, *, is_refused: bool = False) -> None:
         """Say what is wrong with the text; empty takes it back.
@@ -208,11 +219,10 @@ class Prompt(Vertical):
         self._is_completing = False
         self.post_message(self.Changed(self.purpose, event.value))
 
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.stop()
+    def submit(self) -> None:
+        """Take the answer. At once, so that keys behind it find another focus."""
         self.close()
-        self.post_message(self.Submitted(self.purpose, event.value))
+        self.post_message(self.Submitted(self.purpose, self.value))
 
     def _suggest(self) -> None:
         candidates = self.query_one(_Candidates)
