@@ -101,15 +101,13 @@ class Resident:
     def is_worth_loading(self, columns: Iterable[Column]) -> bool:
         """Whether these columns are here, could be made from older ones, or were asked for before."""
         wanted = set(columns)
-        with self._lock:
-            known = self._held.keys() | self._older.keys() | self._asked
-            self._asked |= wanted
-        return wanted <= known
+        known = all(column in self._held or column in self._older or column in self._asked for column in wanted)
+        self._asked |= wanted
+        return known
 
     def has(self, columns: Iterable[Column]) -> bool:
         """Whether these columns are here."""
-        with self._lock:
-            return self._base is not None and all(column in self._held for column in columns)
+        return self._base is not None and all(column in self._held for column in columns)
 
     def tables(
         self, cursor: duckdb.DuckDBPyConnection, columns: Collection[Column]
@@ -118,6 +116,9 @@ class Resident:
 
         The caller holds on to them for as long as SQL that names them runs.
         """
+        known = self._known(columns)
+        if known is not None:
+            return known
         with self._lock:
             names = [column for column in columns if isinstance(column, str)]
             if self._base is None:
@@ -134,6 +135,25 @@ class Resident:
             found = {column: self._held[column] for column in columns}
             self._evict(found)
             return self._base, found
+
+    def _known(self, columns: Collection[Column]) -> tuple[Base, dict[Column, MemoryTable]] | None:
+        """Return what :meth:`tables` does if all is here, without waiting while another thread loads something.
+
+        A term over points takes seconds to load, for which a list of runs must not stand still.
+        """
+        base, held = self._base, self._held
+        found = {column: held.get(column) for column in columns}
+        tables = {column: table for column, table in found.items() if table is not None}
+        if base is None or len(tables) < len(found):
+            return None
+        if self._lock.acquire(blocking=False):
+            try:
+                for column in tables:
+                    if isinstance(column, Term) and column in held:
+                        held.move_to_end(column)
+            finally:
+                self._lock.release()
+        return base, tables
 
     def take(
         self, cursor: duckdb.DuckDBPyConnection, columns: Collection[Column], refs: Sequence[int]
