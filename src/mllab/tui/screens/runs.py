@@ -281,8 +281,11 @@ class RunsScreen(ColumnActions, SharingActions):
     async def gave_up(self, purpose: str, before: str) -> None:  # noqa: ARG002  # the view before says more
         """Go back to the filter from before."""
         if purpose == "filter":
-            self.workers.cancel_group(self, "filter")
-            await self.show_view(self._before_typing)
+            # Beside the keys that follow: the engine may still be busy with what was given up.
+            in_background(self, "filter", self._go_back)
+
+    async def _go_back(self) -> None:
+        await self.show_view(self._before_typing)
 
     def _remember_filter(self, text: str) -> None:
         state = self.mllab.state
