@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ from mllab.errors import AmbiguousError, NotFoundError, QueryError, StoreCorrupt
 from mllab.ids import is_run_id
 from mllab.query import relations
 from mllab.query.tables import Tables
+from mllab.store.fs import FOLDER_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from mllab.store.store import Store
 
 T = TypeVar("T")
+SPILL = "spill"
 
 # No extension is ever fetched or loaded: the wheel has what is needed, and a lab works offline.
 _SETTINGS = {
@@ -143,6 +146,12 @@ class Engine:
         tables = self._refreshed()
         with translated():
             return tables.resident.take(self._local.cursor, columns, refs)
+
+    def values(self, columns: Collection[Column], refs: Sequence[int]) -> dict[Column, dict[str, list[Any]]]:
+        """Return the same as Python objects, times as UTC microseconds: for a page."""
+        tables = self._refreshed()
+        with translated():
+            return tables.resident.values(self._local.cursor, columns, refs)
 
     def void_refs(self) -> list[int]:
         """Return the runs whose sealed rows do not count, because they have records that are not sealed."""
@@ -285,9 +294,12 @@ class Engine:
 
 
 def connect(cache: str) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory connection that loads nothing from outside; what does not fit in memory goes to ``cache``."""
+    """Return an in-memory connection that loads nothing from outside; it writes below ``cache`` what does not fit."""
     connection = duckdb.connect(":memory:")
-    connection.execute("SET temp_directory = $1", [cache])
+    # In a folder of its own, which DuckDB removes at the end, with all that is in it; its parent it does not make.
+    with contextlib.suppress(OSError):
+        os.mkdir(cache, FOLDER_MODE)
+    connection.execute("SET temp_directory = $1", [os.path.join(cache, SPILL)])
     for name, value in _SETTINGS.items():
         connection.execute(f"SET {name} = {value}")
     return connection
