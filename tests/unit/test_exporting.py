@@ -295,6 +295,7 @@ def test_what_a_filter_mentions_is_no_hindrance(engine: Engine, filter_text: str
     row = json.loads(stream.getvalue().splitlines()[0])
     assert {"lr", "seed", "formula"} <= row["params"].keys()
     assert ("min(loss)" in row["metrics"]) == filter_text.startswith("min")
+    assert "loss" in row["metrics"]
 
 
 def test_hostile_cells_in_csv(engine: Engine, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ HEAVY = [
     "pyarrow",
     "polars",
     "numpy",
+    "pandas",
     "textual",
     "docker",
     "kubernetes",
@@ -86,6 +87,36 @@ def test_the_command_line_loads_no_textual(
     loaded = loaded_by(code, cwd=Path(lab.root))
     assert "textual" not in loaded
     assert needed in loaded, "the command did its work"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("columns", [["name", "started", "params.n", "tags.t", "metrics.loss"], None])
+@pytest.mark.parametrize("text", [None, "loss < 1 and params.n > 0 and status = finished order by loss"])
+def test_a_page_of_runs_loads_polars_and_duckdb_alone(
+    lab: Lab, text: str | None, columns: list[str] | None, times: int
+) -> None:
+    with mllab.start_run("e", "sample", params={"n": 1, "f": 0.5}, tags={"t": "x"}, lab=lab, capture=False) as run:
+        run.log({"loss": 0.5}, step=1)
+    lab.store.seal()
+    code = f"""
+import mllab
+lab = mllab.Lab.find({lab.root!r})
+for _ in range({times}):
+    frame = mllab.runs({text!r}, columns={columns!r}, limit=50, lab=lab)
+    assert frame["params.n"].to_list() == [1] and frame["metrics.loss"].to_list() == [0.5]
+"""
+    assert loaded_by(code, cwd=Path(lab.root)) == {"duckdb", "polars"}
+
+
+@pytest.mark.parametrize("args", [[], ["loss < 1 order by params.n"], ["--json"], ["--columns", "name,loss,started"]])
+def test_a_list_of_sealed_runs_loads_neither_numpy_nor_pyarrow(lab: Lab, args: list[str]) -> None:
+    with mllab.start_run("e", "sample", params={"n": 1}, tags={"t": "x"}, lab=lab, capture=False) as run:
+        run.log({"loss": 0.5}, step=1)
+    lab.store.seal()
+    code = CALL.format(args=["runs", "ls", *args], environ={"MLLAB_LAB": lab.root}, expected="sample")
+    loaded = loaded_by(code, cwd=Path(lab.root))
+    assert "duckdb" in loaded
+    assert not loaded & {"numpy", "pyarrow", "pandas", "polars", "textual"}
 
 
 def test_the_check_can_fail(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from mllab.errors import UsageError
 from mllab.ids import is_run_id
 from mllab.lab import Lab
 from mllab.query.select import select
+from mllab.query.wide import shown_columns, wide_frame
 
 if TYPE_CHECKING:
     import os
@@ -50,16 +51,14 @@ def runs(
         >>> import mllab
         >>> frame = mllab.runs("loss < 0.5 order by loss", lab=getfixture("lab"))
     """
-    # polars takes longer to import than DuckDB to filter: meanwhile, not before.
-    frames = threading.Thread(target=importlib.import_module, args=("mllab.query.wide",))
-    frames.start()
     engine = Lab.find(lab).engine
+    # polars takes longer to import than DuckDB to filter: meanwhile, not before.
+    threading.Thread(target=importlib.import_module, args=("polars",)).start()
 
     def read() -> pl.DataFrame:
-        chosen = select(engine, filter, include_archived=include_archived, limit=limit, with_total=False)
-        from mllab.query.wide import wide_frame
-
-        return wide_frame(engine, chosen.refs, columns)
+        show = shown_columns(columns)
+        chosen = select(engine, filter, include_archived=include_archived, limit=limit, with_total=False, show=show)
+        return wide_frame(engine, chosen.refs, columns, chosen.shown)
 
     # Of one state of the store: an open run has another number in the next.
     return engine.consistently(read)

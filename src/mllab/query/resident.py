@@ -34,6 +34,7 @@ Column: TypeAlias = str | Term
 # Columns of numbers of 100,000 runs take 0.8 MB each.
 MAX_KEY_BYTES = 64 << 20
 _WIDTHS = {"VARCHAR": 24, "BOOLEAN": 1, "INTEGER": 4}
+_TIMES = frozenset(name for name, kind in relations.COLUMNS["runs"].items() if kind == "TIMESTAMPTZ")
 # What nearly every query needs.
 _BASE_COLUMNS = ("ref", "started", "archived", "deleted")
 
@@ -160,17 +161,33 @@ class Resident:
     ) -> dict[Column, dict[str, Any]]:
         """Return for each column the pyarrow Arrays of its table, a value for each ref; null for unknown ones."""
         base, tables = self.tables(cursor, columns)
+        if not self._is_taken(tables):  # copies pay from the second page on
+            fields = _fields(tables)
+            rows = cursor.sql(_reading(base, tables, fields), params=[list(refs)]).to_arrow_table()
+            return _grouped(fields, [rows.column(i).combine_chunks() for i in range(len(fields))])
+        return _copied(cursor, base, tables, refs)
+
+    def values(
+        self, cursor: duckdb.DuckDBPyConnection, columns: Collection[Column], refs: Sequence[int]
+    ) -> dict[Column, dict[str, list[Any]]]:
+        """Return the same as Python objects, times as UTC microseconds; the first time without numpy and pyarrow."""
+        base, tables = self.tables(cursor, columns)
+        if not self._is_taken(tables):
+            fields = _fields(tables)
+            found = cursor.execute(_reading(base, tables, fields, times="epoch_us"), [list(refs)]).fetchall()
+            return _grouped(fields, [list(values) for values in zip(*found, strict=True)] or [[] for _ in fields])
+        copied = _copied(cursor, base, tables, refs)
+        return {
+            column: {name: _plain(array, is_time=name in _TIMES) for name, array in arrays.items()}
+            for column, arrays in copied.items()
+        }
+
+    def _is_taken(self, tables: dict[Column, MemoryTable]) -> bool:
+        """Whether rows of all these were taken before; from here on they were."""
         with self._lock:
-            is_first = not tables.keys() <= self._taken
+            is_taken = tables.keys() <= self._taken
             self._taken |= tables.keys()
-        if is_first:  # copies pay from the second page on
-            return _read(cursor, base, tables, refs)
-        indices = _indices(base.places(cursor, refs))
-        found: dict[Column, dict[str, Any]] = {}
-        for column, table in tables.items():
-            rows, names = table.arrow(cursor), [column] if isinstance(column, str) else table.columns
-            found[column] = {name: rows.column(name).take(indices).combine_chunks() for name in names}
-        return found
+        return is_taken
 
     def _load_base(self, cursor: duckdb.DuckDBPyConnection, names: Sequence[str]) -> Base:
         older = self._older_base
@@ -225,8 +242,6 @@ class Resident:
         columns = (
             {term.function or "last": SUMMARY[term.function or "last"]} if term.kind == "metric" else FACES[term.kind]
         )
-        if term.kind == "param":
-            columns = {"type": "type", **columns}
 
         def select(folds: Sequence[Fold]) -> tuple[str, list[Any]]:
             rows = relations.run_table(
@@ -308,28 +323,50 @@ class Resident:
                 used -= table.size
 
 
-def _read(
-    cursor: duckdb.DuckDBPyConnection, base: Base, tables: dict[Column, MemoryTable], refs: Sequence[int]
-) -> dict[Column, dict[str, Any]]:
-    """Return what :meth:`Resident.take` does, by a query."""
-    aliases = {table: f"m{place}" for place, table in enumerate(dict.fromkeys((base, *tables.values())))}
-    fields = [
+def _fields(tables: dict[Column, MemoryTable]) -> list[tuple[Column, str]]:
+    """Return the columns of tables by what was asked for and by name."""
+    return [
         (column, name)
         for column, table in tables.items()
         for name in ([column] if isinstance(column, str) else table.columns)
     ]
+
+
+def _grouped(fields: Sequence[tuple[Column, str]], values: Sequence[Any]) -> dict[Column, dict[str, Any]]:
+    found: dict[Column, dict[str, Any]] = {}
+    for (column, name), each in zip(fields, values, strict=True):
+        found.setdefault(column, {})[name] = each
+    return found
+
+
+def _reading(
+    base: Base, tables: dict[Column, MemoryTable], fields: Sequence[tuple[Column, str]], *, times: str = ""
+) -> str:
+    """Return a SELECT of fields for each ref of the list $1, in its order; of times by the function ``times``."""
+    aliases = {table: f"m{place}" for place, table in enumerate(dict.fromkeys((base, *tables.values())))}
     picked = ", ".join(f'{aliases[tables[column]]}."{name}" AS c{i}' for i, (column, name) in enumerate(fields))
     source = " POSITIONAL JOIN ".join(f"{table.name} {alias}" for table, alias in aliases.items())
     numbered = "SELECT unnest($1::BIGINT[]) AS wanted, generate_subscripts($1::BIGINT[], 1) AS place"
-    rows = cursor.sql(
-        f"""SELECT {", ".join(f"c{i}" for i in range(len(fields)))} FROM ({numbered}) w
-        LEFT JOIN (SELECT m0.ref AS known, {picked} FROM {source}) ON known = wanted ORDER BY place""",  # noqa: S608
-        params=[list(refs)],
-    ).to_arrow_table()
+    shown = ", ".join(f"{times}(c{i})" if name in _TIMES else f"c{i}" for i, (_, name) in enumerate(fields))
+    return f"""SELECT {shown} FROM ({numbered}) w
+        LEFT JOIN (SELECT m0.ref AS known, {picked} FROM {source}) ON known = wanted ORDER BY place"""  # noqa: S608
+
+
+def _copied(
+    cursor: duckdb.DuckDBPyConnection, base: Base, tables: dict[Column, MemoryTable], refs: Sequence[int]
+) -> dict[Column, dict[str, Any]]:
+    """Return what :meth:`Resident.take` does, from copies of the tables."""
+    indices = _indices(base.places(cursor, refs))
     found: dict[Column, dict[str, Any]] = {}
-    for i, (column, name) in enumerate(fields):
-        found.setdefault(column, {})[name] = rows.column(i).combine_chunks()
+    for column, table in tables.items():
+        rows, names = table.arrow(cursor), [column] if isinstance(column, str) else table.columns
+        found[column] = {name: rows.column(name).take(indices).combine_chunks() for name in names}
     return found
+
+
+def _plain(array: Any, *, is_time: bool) -> list[Any]:
+    values: list[Any] = (array.cast("int64") if is_time else array).to_pylist()
+    return values
 
 
 def _indices(places: NDArray[np.int64]) -> Any:

@@ -19,7 +19,8 @@ class ResidentSource:
     """The engine's Resident, for one query within one :meth:`Engine.steady` block.
 
     Holds the tables that the query names: keep it until the query has run. With ``is_whole``, all runs that a filter
-    chooses are wanted; else a first query over attributes alone is left to Parquet, which can skip most of it.
+    chooses are wanted; else a first query is left to Parquet, which costs half of what loading columns does. Terms
+    over the points of all runs are loaded at once: there the reading costs all, and keeping it nothing.
     """
 
     def __init__(self, engine: Engine, *, is_whole: bool) -> None:
@@ -39,7 +40,8 @@ class ResidentSource:
             else:
                 columns += join.terms
         is_known = resident.is_worth_loading(columns)
-        if not (is_known or self._is_whole or len(late) < len(needs.joins)):
+        scans_points = any(join.term.reads_points for place, join in enumerate(needs.joins) if place not in late)
+        if not (is_known or self._is_whole or scans_points):
             return ScanSource().relation(needs, bind)
         sql = self._relation(needs, columns, late, bind)
         if late:
@@ -93,8 +95,8 @@ def _columns(join: Join, aliases: list[str]) -> list[tuple[str, str]]:
         values = [(name, f'{alias}."{name}"') for alias, name in zip(aliases, join.functions, strict=True)]
         return [("row", _row(values[0][1])), *values]
     alias = aliases[0]
-    present = f"{alias}.type" if join.term.kind == "param" else f"{alias}.text"
-    return [("row", _row(present)), ("number", f"{alias}.number"), ("text", f"{alias}.text")]
+    values = [(name, f"{alias}.{name}") for name in join.columns()]
+    return [("row", _row(f"{alias}.type" if join.term.kind == "param" else f"{alias}.text")), *values]
 
 
 def _row(column: str) -> str:

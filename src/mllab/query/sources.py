@@ -1,8 +1,8 @@
 """Where a compiled filter gets its columns: one relation ``r`` with the attributes and terms that it names.
 
 The columns of run-level tables keep their names (``r.status``). What a term adds is named by its place: ``j0_row`` is
-not NULL where a run has it at all; a param or a tag has ``j0_number`` and ``j0_text``, a metric one column for each
-aggregate (``j0_min``), and what is taken from points ``j0_value``.
+not NULL where a run has it at all; a param or a tag has ``j0_number`` and ``j0_text``, a param ``j0_type`` too, a
+metric one column for each aggregate (``j0_min``), and what is taken from points ``j0_value``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SUMMARY = {
 TABLES = {"metric": "summaries", "param": "params", "tag": "tags"}
 # A param logged as null has a type and no text.
 FACES = {
-    "param": {"number": "number", "text": "CASE WHEN type <> 'null' THEN text END"},
+    "param": {"type": "type", "number": "number", "text": "CASE WHEN type <> 'null' THEN text END"},
     "tag": {"number": "TRY_CAST(value AS DOUBLE)", "text": "value"},
 }
 

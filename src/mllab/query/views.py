@@ -199,7 +199,12 @@ def automatic_columns(
             FROM ({engine.rows_sql(table, sample)}) GROUP BY key"""  # noqa: S608  # fixed names and integers
         )
         rows.sort(key=lambda row: (row[2] < 2, -row[1], not row[3], row[0]))
-        have = {term.key for term in chosen if term.kind == kind}
+        # Beside min(loss) in a list for people, loss is left out; what is to have everything has both.
+        have = {
+            term.key
+            for term in chosen
+            if term.kind == kind and not (everything and (term.function or term.reads_points))
+        }
         room = len(rows) if everything else max(most - len(have), 0)
         fitting = [
             row[0] for row in rows if row[0] not in have and (everything or not row[0].startswith(SYSTEM_PREFIX))
@@ -225,8 +230,8 @@ def page(
 ) -> tuple[tuple[RunRow, ...], tuple[tuple[Any, ...], ...]]:
     """Return the rows of some runs and their cells, as a RunPage has them, from columns kept in memory.
 
-    The first call loads what is not there yet, with numpy and pyarrow; a list that is paged through takes
-    microseconds a row from then on.
+    The first call loads what is not there yet, the second copies it, with numpy and pyarrow; a list that is paged
+    through takes microseconds a row from then on.
 
     Args:
         engine: the lab's query engine.
@@ -252,20 +257,14 @@ def run_rows(engine: Engine, refs: Sequence[int], *, keep: bool = False) -> dict
     if keep or engine.resident.has(_FIELDS):
         sealed, refs = engine.sealed_and_open(refs)
         if sealed:
-            taken = engine.taken(_FIELDS, sealed)
-            values = [_plain(taken[name][name], is_time=name in _TIMES) for name in _FIELDS]
+            taken = engine.values(_FIELDS, sealed)
+            values = [taken[name][name] for name in _FIELDS]
             found = {ref: RunRow(*row) for ref, *row in zip(sealed, *values, strict=True)}
         if not refs:
             return found
     columns = ", ".join(f"epoch_us({name})" if name in _TIMES else f'"{name}"' for name in _FIELDS)
     rows = engine.rows(f"SELECT ref, {columns} FROM ({engine.rows_sql('runs', refs)})")  # noqa: S608  # fixed names
     return found | {int(ref): RunRow(*values) for ref, *values in rows}
-
-
-def _plain(array: Any, *, is_time: bool = False) -> list[Any]:
-    """Return Python objects; times as UTC microseconds."""
-    values: list[Any] = (array.cast("int64") if is_time else array).to_pylist()
-    return values
 
 
 def _cells(
@@ -298,7 +297,7 @@ def term_values(
         # Points of a page are read for the page, unless all runs were sorted by what they say.
         kept = [term for term in found if not term.reads_points or engine.resident.has([resident_column(term)])]
         sealed, opened = engine.sealed_and_open(refs)
-        taken = engine.taken([resident_column(term) for term in kept], sealed)
+        taken = engine.values([resident_column(term) for term in kept], sealed)
         for term in kept:
             pairs = zip(sealed, _taken_values(kind, taken[resident_column(term)]), strict=True)
             found[term].update((ref, value) for ref, value in pairs if value is not None)
@@ -338,10 +337,10 @@ def _over_points(engine: Engine, refs: Sequence[int], term: Term) -> tuple[str, 
     return over_points(term, bind, f"({points})", f"({engine.rows_sql('runs', refs)})"), params
 
 
-def _taken_values(kind: str, arrays: dict[str, Any]) -> list[Any]:
+def _taken_values(kind: str, values: dict[str, list[Any]]) -> list[Any]:
     if kind != "param":
-        return _plain(arrays["text"] if kind == "tag" else next(iter(arrays.values())))
-    pairs = zip(_plain(arrays["type"]), _plain(arrays["text"]), strict=True)
+        return values["text"] if kind == "tag" else next(iter(values.values()))
+    pairs = zip(values["type"], values["text"], strict=True)
     return [None if name is None else ParamValue(name, text or "") for name, text in pairs]
 
 

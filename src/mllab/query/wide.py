@@ -1,202 +1,201 @@
-"""Runs as a wide frame: attributes, then a typed column for each param, tag and metric."""
+"""Runs as a wide frame: attributes, then a typed column for each param, tag and metric.
+
+A page of runs is made from lists: numpy and pyarrow, which many runs are turned into columns by, take 0.25 s to load.
+"""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import polars as pl
-from polars import selectors
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mllab.errors import UsageError
 from mllab.query.filter_ast import Term
 from mllab.query.filter_sql import MAX_KEYS
-from mllab.query.tables import MANY_REFS
-from mllab.store.schema import param_value
+from mllab.query.relations import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    import polars as pl
 
     from mllab.query.engine import Engine
     from mllab.query.filter_ast import Kind
+    from mllab.query.resident import Column
 
 CORE_COLUMNS = (
     "run_id", "name", "experiment", "status", "started", "ended", "duration", "attempt", "parent_id", "forked_from",
     "forked_step", "user", "host", "note", "archived", "damaged", "error",
 )  # fmt: skip
-_GROUPS = ("params", "tags", "metrics")
-_KINDS: dict[str, Kind] = {"params": "param", "tags": "tag", "summaries": "metric"}
+# A list of this many values costs less than loading numpy and pyarrow.
+MAX_LISTED = 50_000
 
 
-def wide_frame(engine: Engine, refs: Sequence[int], columns: Sequence[str] | None) -> pl.DataFrame:
+class Group(NamedTuple):
+    """Columns of one kind: what their names begin with, their table and the columns of it that are wanted."""
+
+    prefix: str
+    kind: Kind
+    table: str
+    fields: tuple[str, ...]
+
+    def term(self, key: str) -> Term:
+        """Return the term that a key is in a filter, and in memory."""
+        return Term(self.kind, key, "last" if self.kind == "metric" else "")
+
+
+GROUPS = (
+    Group("params.", "param", "params", ("type", "number", "text")),
+    Group("tags.", "tag", "tags", ("value",)),
+    Group("metrics.", "metric", "summaries", ("last",)),
+)
+
+
+def wide_frame(
+    engine: Engine,
+    refs: Sequence[int],
+    columns: Sequence[str] | None,
+    shown: Mapping[Column, list[Any]] | None = None,
+) -> pl.DataFrame:
     """Return one row for each of ``refs``, in their order.
 
     Args:
         engine: the lab's query engine.
         refs: runs by their number in the store.
         columns: attribute names, ``params.<key>``, ``tags.<key>`` or ``metrics.<key>``; all when None.
+        shown: what is known of these runs, as :func:`mllab.query.select.select` has it for :func:`shown_columns`.
     """
     core = CORE_COLUMNS if columns is None else tuple(name for name in columns if name in CORE_COLUMNS)
-    frame = _core(engine, refs, core)
-    places = {ref: place for place, ref in enumerate(refs)}
-    found: dict[str, pl.Series] = {}
-    for group in _GROUPS:
-        keys = None if columns is None else [n.removeprefix(f"{group}.") for n in columns if n.startswith(f"{group}.")]
-        if keys is None or keys:
-            found |= {series.name: series for series in _GROUP_COLUMNS[group](engine, places, keys)}
-    if columns is None:
-        return frame.with_columns(found.values())
-    for name in columns:
-        if name not in CORE_COLUMNS and name.partition(".")[0] not in _GROUPS:
+    prefixes = [group.prefix for group in GROUPS]
+    for name in columns or ():
+        if name not in CORE_COLUMNS and f"{name.partition('.')[0]}." not in prefixes:
             close = get_close_matches(name, CORE_COLUMNS, 1)
             hint = f"Did you mean {close[0]}?" if close else "Write params.lr, tags.team or metrics.loss for keys."
             raise UsageError(f"There is no column {name!r}.", hint)
+    if len(refs) * _width(engine, columns) > MAX_LISTED:
+        from mllab.query.wide_arrow import core_frame, key_columns
+    else:
+        core_frame, key_columns = _core_frame, _key_columns
+    shown = shown or {}
+    frame = core_frame(engine, refs, core, shown)
+    found: dict[str, pl.Series] = {}
+    for group in GROUPS:
+        keys = None if columns is None else _keys(group, columns)
+        if refs and (keys is None or keys):
+            found |= {series.name: series for series in key_columns(engine, group, refs, keys, shown)}
+    if columns is None:
+        return frame.with_columns(found.values())
+    import polars as pl
+
     nothing = [pl.Series(name, [None] * len(refs)) for name in columns if name not in found and name not in core]
     return frame.with_columns([*found.values(), *nothing]).select(list(columns))
 
 
-def _core(engine: Engine, refs: Sequence[int], names: Sequence[str]) -> pl.DataFrame:
-    columns = ["ref", *names]
-    if engine.resident.is_worth_loading(columns):
-        sealed, opened = engine.sealed_and_open(refs)
-        taken = engine.taken(columns, sealed)
-        frames = [_frame({name: taken[name][name] for name in columns})]
-    else:
-        opened, frames = list(refs), []
-    if opened or not frames:
-        picked = ", ".join(f'"{name}"' for name in columns)
-        frames.append(_polars(engine.arrow(f"SELECT {picked} FROM ({engine.rows_sql('runs', opened)})")))  # noqa: S608  # fixed column names
-    frame = pl.concat(frames) if len(frames) > 1 else frames[0]
-    if opened or len(frames) > 1:
-        places = {ref: place for place, ref in enumerate(frame["ref"].to_list())}
-        # An index of numpy would import numpy.ma, which takes 25 ms.
-        frame = frame.select(pl.all().gather([places[ref] for ref in refs]))
-    # DuckDB names the zone Etc/UTC; one zone has one name here.
-    zoned = selectors.datetime(time_zone="*").dt.convert_time_zone("UTC")
-    return frame.drop("ref").with_columns(zoned)
+def shown_columns(columns: Sequence[str] | None) -> list[Column]:
+    """Return what a filter that looks at them may as well yield for :func:`wide_frame`."""
+    names = CORE_COLUMNS if columns is None else columns
+    keys = [group.term(key) for group in GROUPS for key in _keys(group, columns or ())]
+    return [*(name for name in names if name in CORE_COLUMNS), *keys]
 
 
-def _polars(table: Any) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+def _keys(group: Group, columns: Sequence[str]) -> list[str]:
+    return [name.removeprefix(group.prefix) for name in columns if name.startswith(group.prefix)]
 
 
-def _frame(arrays: dict[str, Any]) -> pl.DataFrame:
-    import pyarrow as pa
-
-    return _polars(pa.table(arrays))
-
-
-def _rows(
-    engine: Engine, table: str, columns: Sequence[str], places: dict[int, int], keys: Sequence[str] | None
-) -> Iterator[tuple[str, NDArray[np.intp], pl.DataFrame]]:
-    """Yield (key, places of its runs in the frame, its rows) for each key in use."""
-    if not places:
-        return
-    # In polars from here on: pyarrow's conversions would import pandas, where it is installed, which takes 0.15 s.
-    rows = _kept_rows(engine, table, columns, places, keys) if keys is not None else None
-    if rows is None:
-        rows = _read_rows(engine, table, columns, list(places), keys)
-    if not rows.height:
-        return
-    refs = rows["ref"].to_numpy()
-    place = np.full(max(int(refs.max()), *places) + 1, -1, np.intp)
-    place[list(places)] = list(places.values())
-    where_to = place[refs]
-    start = 0
-    for length, key in rows["key"].rle().struct.unnest().iter_rows():
-        inside = where_to[start : start + length] >= 0
-        if inside.any():
-            yield key, where_to[start : start + length][inside], rows.slice(start, length).filter(pl.Series(inside))
-        start += length
+def _width(engine: Engine, columns: Sequence[str] | None) -> int:
+    if columns is not None:
+        return len(columns)
+    return len(CORE_COLUMNS) + sum(len(engine.keys(group.table)) for group in GROUPS)
 
 
-def _read_rows(
-    engine: Engine, table: str, columns: Sequence[str], refs: Sequence[int], keys: Sequence[str] | None
+def _core_frame(
+    engine: Engine, refs: Sequence[int], names: Sequence[str], shown: Mapping[Column, list[Any]]
 ) -> pl.DataFrame:
-    """Return (key, ref, columns) of some runs, and perhaps of others, sorted by key."""
-    source = f"({engine.rows_sql(table, refs)})" if len(refs) <= MANY_REFS else f"r_{table}"
-    params = list(keys or ())
-    # As constants the keys choose row groups; a list to look in would read them all.
-    where = "" if keys is None else f"WHERE key IN ({', '.join('?' * len(params))})"
-    picked = ", ".join(("key", "ref", *columns))
-    return _polars(engine.arrow(f"SELECT {picked} FROM {source} {where} ORDER BY key", params))  # noqa: S608
+    is_kept = engine.resident.is_worth_loading(["ref", *names])
+    missing = [name for name in dict.fromkeys(names) if name not in shown]
+    found: dict[int, Sequence[Any]] = {}
+    sealed, rest = engine.sealed_and_open(refs) if is_kept else ([], list(refs))
+    if missing and sealed:
+        taken = engine.values(missing, sealed)
+        found = dict(zip(sealed, zip(*(taken[name][name] for name in missing), strict=True), strict=True))
+    if missing and rest:
+        kinds = COLUMNS["runs"]
+        picked = ", ".join(f"epoch_us({n})" if kinds[n] == "TIMESTAMPTZ" else f'"{n}"' for n in missing)
+        rows = engine.rows(f"SELECT ref, {picked} FROM ({engine.rows_sql('runs', rest)})")  # noqa: S608  # fixed names
+        found |= {row[0]: row[1:] for row in rows}
+    import polars as pl
 
-
-def _kept_rows(
-    engine: Engine, table: str, columns: Sequence[str], refs: Collection[int], keys: Sequence[str]
-) -> pl.DataFrame | None:
-    """Return the same from memory; None where these keys are not kept there."""
-    terms = {key: Term(_KINDS[table], key, "last" if table == "summaries" else "") for key in keys}
-    if len(terms) > MAX_KEYS or not engine.resident.is_worth_loading(terms.values()):
-        return None
-    sealed, opened = engine.sealed_and_open(refs)
-    taken = engine.taken(terms.values(), sealed)
-    numbers = pl.Series("ref", sealed, pl.Int64)
-    frames = []
-    for key, term in terms.items():
-        arrays = taken[term] if table != "tags" else {"value": taken[term]["text"]}
-        frame = _frame(arrays).select(pl.lit(key).alias("key"), numbers, *columns)
-        frames.append(frame.filter(pl.col(columns[0]).is_not_null()))
-    if opened:
-        frames.append(_read_rows(engine, table, columns, opened, keys))
-    return pl.concat(frames).sort("key", maintain_order=True)
-
-
-def _param_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
-    for key, where, rows in _rows(engine, "params", ("type", "number", "text"), places, keys):
-        kinds = set(rows["type"].unique().to_list()) - {"null"}
-        name = f"params.{key}"
-        if kinds <= {"int", "float"} and "float" in kinds:
-            yield _scatter(name, len(places), where, rows["number"].to_numpy(), pl.Float64)
-        elif kinds == {"bool"}:
-            yield _scatter_objects(name, len(places), where, rows["number"].to_list(), pl.Boolean)
-        elif kinds == {"int"}:
-            values = [param_value(*pair) for pair in zip(rows["type"].to_list(), rows["text"].to_list(), strict=True)]
-            yield _scatter_objects(name, len(places), where, values, pl.Int64)
+    types = {"DOUBLE": pl.Float64, "BIGINT": pl.Int64, "INTEGER": pl.Int32, "BOOLEAN": pl.Boolean}
+    series = []
+    for name in dict.fromkeys(names):
+        values = shown[name] if name in shown else [found[ref][missing.index(name)] for ref in refs]
+        kind = COLUMNS["runs"][name]
+        if kind == "TIMESTAMPTZ":
+            series.append(pl.Series(name, values, pl.Int64).cast(pl.Datetime("us", "UTC")))
         else:
-            pairs = zip(rows["type"].to_list(), rows["text"].to_list(), strict=True)
-            values = [None if kind == "null" else text for kind, text in pairs]
-            yield _scatter_objects(name, len(places), where, values, pl.String)
+            series.append(pl.Series(name, values, types.get(kind, pl.String)))
+    # Without a column, a frame would have no rows either.
+    return pl.DataFrame([pl.Series("ref", refs, pl.Int64), *series]).drop("ref")
 
 
-def _tag_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
-    for key, where, rows in _rows(engine, "tags", ("value",), places, keys):
-        yield _scatter_objects(f"tags.{key}", len(places), where, rows["value"].to_list(), pl.String)
+def _key_columns(
+    engine: Engine, group: Group, refs: Sequence[int], keys: Sequence[str] | None, shown: Mapping[Column, list[Any]]
+) -> Iterator[pl.Series]:
+    import polars as pl
+
+    values = _values(engine, group, refs, keys, shown)
+    for key, by_ref in sorted(values.items()):
+        name = group.prefix + key
+        row = [by_ref.get(ref) for ref in refs]
+        if all(value is None for value in row):
+            continue
+        if group.kind == "param":
+            yield _param_series(name, row)
+        else:
+            yield pl.Series(name, row, pl.String if group.kind == "tag" else pl.Float64)
 
 
-def _metric_columns(engine: Engine, places: dict[int, int], keys: Sequence[str] | None) -> Iterator[pl.Series]:
-    for key, where, rows in _rows(engine, "summaries", ("last",), places, keys):
-        yield _scatter(f"metrics.{key}", len(places), where, rows["last"].to_numpy(), pl.Float64)
+def _values(
+    engine: Engine, group: Group, refs: Sequence[int], keys: Sequence[str] | None, shown: Mapping[Column, list[Any]]
+) -> dict[str, dict[int, Any]]:
+    """Return what each run has of each key: a number, a text, or the type, number and text of a param."""
+    found: dict[str, dict[int, Any]] = {}
+    rest: Sequence[int] = refs
+    wanted = None if keys is None else list(dict.fromkeys(keys))
+    if wanted is not None:
+        terms = {key: group.term(key) for key in wanted}
+        is_kept = len(terms) <= MAX_KEYS and engine.resident.is_worth_loading(terms.values())
+        found = {key: _present(refs, shown[term]) for key, term in terms.items() if term in shown}
+        wanted = [key for key in wanted if key not in found]
+        if wanted and is_kept:
+            sealed, rest = engine.sealed_and_open(refs)
+            taken = engine.values([terms[key] for key in wanted], sealed)
+            for key in wanted:
+                fields = taken[terms[key]]
+                lists = [fields["text" if name == "value" else name] for name in group.fields]
+                found[key] = _present(sealed, lists[0] if len(lists) == 1 else zip(*lists, strict=True))
+    if rest and (wanted is None or wanted):
+        where = "" if wanted is None else f" WHERE key IN ({', '.join('?' * len(wanted))})"
+        picked = ", ".join(group.fields)
+        source = engine.rows_sql(group.table, rest)
+        for key, ref, *values in engine.rows(f"SELECT key, ref, {picked} FROM ({source}){where}", wanted or ()):  # noqa: S608  # fixed names
+            found.setdefault(key, {})[ref] = values[0] if len(values) == 1 else values
+    return found
 
 
-def _scatter(name: str, count: int, where: NDArray[np.intp], values: NDArray[Any], dtype: Any) -> pl.Series:
-    """Return a series with ``values`` at the given places and null elsewhere; NaN stays NaN."""
-    column = np.zeros(count)
-    column[where] = values
-    present = np.zeros(count, bool)
-    present[where] = True
-    series = pl.Series(name, column, dtype=dtype)
-    return (
-        series
-        if present.all()
-        else series.zip_with(pl.Series(present), pl.Series([None] * count, dtype=dtype)).alias(name)
-    )
+def _present(refs: Iterable[int], values: Iterable[Any]) -> dict[int, Any]:
+    """Return the values of those runs that have one; of a param, those that have a type."""
+    pairs = zip(refs, values, strict=True)
+    return {ref: value for ref, value in pairs if (value[0] if isinstance(value, (tuple, list)) else value) is not None}
 
 
-def _scatter_objects(name: str, count: int, where: NDArray[np.intp], values: list[Any], dtype: Any) -> pl.Series:
-    column: list[Any] = [None] * count
-    for place, value in zip(where.tolist(), values, strict=True):
-        column[place] = bool(value) if dtype == pl.Boolean and value is not None else value
-    return pl.Series(name, column, dtype=dtype)
+def _param_series(name: str, row: Sequence[Sequence[Any] | None]) -> pl.Series:
+    import polars as pl
 
-
-_GROUP_COLUMNS: dict[str, Callable[..., Iterator[pl.Series]]] = {
-    "params": _param_columns,
-    "tags": _tag_columns,
-    "metrics": _metric_columns,
-}
+    kinds = {value[0] for value in row if value} - {"null"}
+    if "float" in kinds and kinds <= {"int", "float"}:
+        return pl.Series(name, [value[1] if value else None for value in row], pl.Float64)
+    if kinds == {"bool"}:
+        return pl.Series(name, [value[1] == 1 if value and value[0] == "bool" else None for value in row], pl.Boolean)
+    if kinds == {"int"}:  # by its text: a float64 is not exact
+        return pl.Series(name, [int(value[2]) if value and value[0] == "int" else None for value in row], pl.Int64)
+    return pl.Series(name, [value[2] if value and value[0] != "null" else None for value in row], pl.String)
