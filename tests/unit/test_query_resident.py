@@ -63,6 +63,19 @@ def test_memory_does_not_grow_with_commits(store):
     assert max(counts) <= 8
 
 
+def test_a_run_that_is_written_again_as_it_was_stays(tmp_path):
+    store = Store.create(str(tmp_path / "store"))
+    run_id = add_run(store, "one")
+    engine = Engine(store)
+    assert len(select_refs(engine, "loss > 0").refs) == 1
+    for _ in range(2):
+        store.edit(run_id, 1, [("tags", {"values": {"none": None}})])
+        store.seal()
+        folds = engine.refresh().manifest.folds
+        assert len(folds) > len({fold.parts["runs"].name for fold in folds}), "two folds share a part"
+        assert len(select_refs(engine, "loss > 0").refs) == 1
+
+
 def test_a_thread_that_keeps_a_state_keeps_its_tables(store):
     engine = Engine(store)
     with engine.steady():

@@ -386,6 +386,8 @@ def _place(folds: Sequence[Fold], fold: Fold) -> int:
 def _carry(before: Sequence[Fold], after: Sequence[Fold]) -> _Carry | None:
     """Return what of the folds before is in those after; None when reading anew costs less."""
     old = {fold.parts["runs"].name: (place, fold) for place, fold in enumerate(before)}
+    if len(old) < len(before) or len({fold.parts["runs"].name for fold in after}) < len(after):
+        return None  # a run was written again as it was: two folds share a part, and nothing else tells them apart
     kept, void, fresh, rows = [], [], [], 0
     for fold in after:
         place, known = old.get(fold.parts["runs"].name, (-1, fold))
