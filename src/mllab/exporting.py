@@ -76,9 +76,12 @@ def whole_file(path: str, *, hint: str = "Name another file.") -> Iterator[IO[by
     if os.path.exists(path) and not os.path.isfile(path):
         what = "it is a folder" if os.path.isdir(path) else "it is no file that could be replaced"
         raise WriteError(f"Could not write {path}: {what}.", hint, code="USE-005")
+    path = os.path.realpath(path)  # a link stays one
     temporary = os.path.join(os.path.dirname(path), f".mllab-{new_id()}.tmp")
     try:
         with open(temporary, "xb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), os.stat(path).st_mode & 0o777)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -157,7 +160,8 @@ def runs_frame(engine: Engine, text: str, columns: Sequence[str] | None, *, whic
         keys = EngineKeys(engine)
         terms = {_frame_name(term): term for term in (column(each, keys) for each in columns)}
         plain = [name for name, term in terms.items() if not (term.function or term.reads_points)]
-        frame = wide_frame(engine, refs, plain)
+        # The ids hold the place of the rows where no column but functions of metrics is asked for.
+        frame = wide_frame(engine, refs, list(dict.fromkeys([*plain, "run_id"])))
         taken = [term for term in terms.values() if term.function or term.reads_points]
         found = term_values(engine, refs, "metric", taken)
     series = [pl.Series(_frame_name(term), [found[term].get(ref) for ref in refs], dtype=pl.Float64) for term in taken]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from mllab import edits, wording
 from mllab.cli import screen
 from mllab.cli.output import binary_output
-from mllab.cli.runs_list import split_columns
 from mllab.cli.screen import ASCII, UNICODE, Screen, can_show_unicode
 from mllab.cli.table import Cell, Column, print_pairs, print_table, wrap
 from mllab.errors import UsageError
+from mllab.query.column_lists import split_columns
 from mllab.security.terminal import width
 
 
@@ -183,3 +183,5 @@ def test_binary_formats_do_not_go_to_a_terminal(monkeypatch: pytest.MonkeyPatch)
 def test_columns_are_split_outside_backticks() -> None:
     assert split_columns(None) is None
     assert split_columns("name, loss ,,`a,b`,min(`x``,y`)") == ["name", "loss", "`a,b`", "min(`x``,y`)"]
+    assert split_columns("ema(loss, 0.9),time_to(`a(,b` < 1),x") == ["ema(loss, 0.9)", "time_to(`a(,b` < 1)", "x"]
+    assert split_columns("min(loss, name") == ["min(loss", "name"], "what is no list is for the filter to refuse"

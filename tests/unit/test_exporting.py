@@ -342,3 +342,22 @@ def test_guarded_cells_survive_a_csv_reader() -> None:
     text = io.StringIO()
     csv.writer(text).writerow([guarded('=HYPERLINK("http://x","y")'), "plain"])
     assert next(csv.reader(io.StringIO(text.getvalue())))[0].startswith("'=")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "json", "jsonl", "md"])
+def test_functions_of_metrics_alone_are_columns_too(engine: Engine, tmp_path: Path, kind: str) -> None:
+    path = str(tmp_path / f"runs.{kind}")
+    count = write_runs_file(engine, "", ["min(loss)", "ema(loss, 0.9)"], path)
+    assert count == len(engine.rows("SELECT 1 FROM r_runs WHERE deleted IS NULL AND NOT archived"))
+
+
+def test_a_link_stays_one_and_the_mode_is_kept(engine: Engine, tmp_path: Path) -> None:
+    target = tmp_path / "target.csv"
+    target.write_text("before")
+    target.chmod(0o640)
+    link = tmp_path / "link.csv"
+    link.symlink_to(target)
+    write_runs_file(engine, "", ["name"], str(link))
+    assert link.is_symlink()
+    assert target.read_text().startswith("name")
+    assert target.stat().st_mode & 0o777 == 0o640

@@ -7,9 +7,10 @@ import click
 from mllab.cli.completion_values import complete_filter
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.output import binary_output
-from mllab.cli.runs_list import chosen_runs, split_columns
+from mllab.cli.runs_list import chosen_runs
 from mllab.cli.screen import note
 from mllab.exporting import FORMATS, format_of, write_runs
+from mllab.query.column_lists import split_columns
 from mllab.wording import plural
 
 

@@ -9,11 +9,11 @@ import click
 from mllab.cli.completion_values import complete_run
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.output import binary_output
-from mllab.cli.runs_list import split_columns
 from mllab.cli.screen import note, print_json
 from mllab.cli.table import Column, print_table
 from mllab.exporting import format_of, guarded
 from mllab.ids import short_id
+from mllab.query.column_lists import split_columns
 from mllab.wording import number, plural, sparkline
 
 if TYPE_CHECKING:

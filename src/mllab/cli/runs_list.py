@@ -14,6 +14,7 @@ from mllab.cli.screen import STATUS_STYLES, is_tty, note
 from mllab.cli.table import Cell, Column, print_table
 from mllab.exporting import cell_text, headings, is_right, json_rows
 from mllab.json_text import json_lines, json_text
+from mllab.query.column_lists import split_columns
 from mllab.wording import plural
 
 if TYPE_CHECKING:
@@ -78,16 +79,6 @@ def _print_as_json(root: str, chosen: JsonRows, offset: int) -> None:
 def chosen_runs(*, include_archived: bool, deleted: bool) -> Which:
     """Return which runs the options --all and --deleted mean; --deleted goes first."""
     return "deleted" if deleted else "archived too" if include_archived else "present"
-
-
-def split_columns(text: str | None) -> list[str] | None:
-    """Return the columns of a list such as ``name,min(loss),`a,b```; None for None."""
-    if text is None:
-        return None
-    import re
-
-    found = [piece.strip() for piece in re.findall(r"(?:`(?:[^`]|``)*`|[^,`])+", text)]
-    return [piece for piece in found if piece]
 
 
 def _nothing(filter_text: str, *, deleted: bool) -> str:

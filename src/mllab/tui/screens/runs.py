@@ -10,6 +10,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Static
 
 from mllab.errors import FilterError, MllabError
+from mllab.query.column_lists import split_columns
 from mllab.query.filter_complete import complete
 from mllab.query.filter_parser import parse
 from mllab.query.run_detail import run_detail
@@ -102,7 +103,7 @@ class RunsScreen(ColumnActions, SharingActions):
         view = RunView(
             state.get("filter", ""),
             state.get("order", ""),
-            tuple(each for each in columns.split(",") if each) if columns else tuple(self.mllab.state.columns),
+            tuple(split_columns(columns) if columns else self.mllab.state.columns),
             next((each for each in WHICH if each == which), "present"),
         )
         self._wanted_run = state.get("at", "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual import on
 
 from mllab.errors import UsageError
+from mllab.query.column_lists import split_columns
 from mllab.query.filter_ast import Term
 from mllab.query.filter_parser import parse
 from mllab.query.filter_terms import ATTRIBUTES
@@ -93,7 +94,7 @@ class ColumnActions(EditingScreen, TableActions):
     async def do_columns(self, argument: str) -> None:
         """Choose the columns from all there are, or name them."""
         if argument:
-            await self._show_columns([each.strip() for each in argument.split(",") if each.strip()])
+            await self._show_columns(split_columns(argument))
             return
         engine = self.mllab.reader.lab.engine
         names = await self.mllab.reader.call(_all_columns, engine)
