@@ -135,7 +135,8 @@ def memory(context: Context, lab: Lab) -> list[Row]:
 
 def _use(session: PtySession, key: str, run_id: str) -> None:
     """Filter, sort, page, open a live run's charts, and come back."""
-    ask(session, b"/", f"{key} < 0.7")
+    # As a command, because that prompt is always empty: the filter's begins with the filter from before.
+    ask(session, b":", f"filter {key} < 0.7")
     session.press(b"\r", quiet_s=0.2)
     ask(session, b":", f"sort {key} desc")
     session.press(b"\r", quiet_s=0.2)
@@ -144,7 +145,7 @@ def _use(session: PtySession, key: str, run_id: str) -> None:
         time.sleep(rest)
     ask(session, b":", f"open {run_id}")
     session.press(b"\r", quiet_s=0.2)
-    # The charts tab, the cursor, closer, everything again, the list, without the filter.
-    for press, rest in ((b"\t", 1.0), (b"\x1b[C" * 10, 0.5), (b"i", 0.5), (b"r", 0.5), (b"1", 0.5), (b"\x1b", 0.5)):
+    # The charts tab, the cursor, closer, everything again, the list.
+    for press, rest in ((b"\t", 1.0), (b"\x1b[C" * 10, 0.5), (b"i", 0.5), (b"r", 0.5), (b"1", 0.5)):
         session.send(press)
         time.sleep(rest)

@@ -65,14 +65,20 @@ def ask(session: PtySession, opener: bytes, text: str) -> None:
 
 
 def row_shown(names: Sequence[bytes]) -> Callable[[bytes], bool]:
-    """Return what says whether the row that the status bar counts is painted; ``names`` are all rows' in order."""
+    """Return what says whether another row than before is under the cursor, and painted.
+
+    ``names`` are all rows' in order. Beside live runs the same row is painted again and again.
+    """
+    before = 0
 
     def is_there(output: bytes) -> bool:
+        nonlocal before
         places = _ROW.findall(output)
-        if not places:
+        place = int(places[-1].replace(b",", b"")) if places else before
+        if place == before or (place <= len(names) and names[place - 1] not in output):
             return False
-        place = int(places[-1].replace(b",", b""))
-        return place > len(names) or names[place - 1] in output
+        before = place
+        return True
 
     return is_there
 
