@@ -140,7 +140,7 @@ class Tables:
         if table in relations.RUN_TABLES:
             # By lists, not through Arrow: turning Python's objects into that imports pandas, where it is installed.
             rows, columns = self._rows_of_open_runs()[table], relations.COLUMNS[table]
-            values = [[row.get(name) for row in rows] for name in columns]
+            values = [_bindable(kind, [row.get(name) for row in rows]) for name, kind in columns.items()]
             connection.execute(f"CREATE OR REPLACE TEMP TABLE t_{table} AS SELECT {_unnested(columns)}", values)
             return
         with self._lock:
@@ -161,13 +161,22 @@ class Tables:
 
 
 def _unnested(columns: dict[str, str]) -> str:
-    """Return a SELECT list that makes columns of the lists $1, $2, ...; times are microseconds."""
+    """Return a SELECT list that makes columns of what :func:`_bindable` returned, $1, $2, ...; times are
+    microseconds.
+    """
+    selects = {
+        "TIMESTAMPTZ": "make_timestamp(unnest(${}::BIGINT[]))",
+        "DOUBLE": "unnest(${}::VARCHAR[])::DOUBLE",
+    }
     return ", ".join(
-        f'make_timestamp(unnest(${place}::BIGINT[])) AS "{name}"'
-        if kind == "TIMESTAMPTZ"
-        else f'unnest(${place}::{kind}[]) AS "{name}"'
+        f'{selects.get(kind, f"unnest(${{}}::{kind}[])").format(place)} AS "{name}"'
         for place, (name, kind) in enumerate(columns.items(), 1)
     )
+
+
+def _bindable(kind: str, values: list[Any]) -> list[Any]:
+    """Return a column as a parameter: floats as texts, since DuckDB 1.5 takes NaN in a list for NULL."""
+    return [None if value is None else repr(float(value)) for value in values] if kind == "DOUBLE" else values
 
 
 def _open_points(snapshot: Snapshot) -> Any:
