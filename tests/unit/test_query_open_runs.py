@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import pytest
+
 import mllab
 from mllab.query.views import list_runs
 
@@ -41,3 +43,35 @@ def test_numbers_are_exact(lab: Lab) -> None:
     frame = mllab.runs("order by name", columns=["metrics.loss", "params.p"], lab=lab)
     for name in frame.columns:
         assert [value.hex() for value in frame[name]] == [value.hex() for value in EXACT]
+
+
+@pytest.fixture
+def half_sealed(lab: Lab) -> Lab:
+    """Six sealed runs and three open ones: enough for DuckDB to sift points by the runs that they are joined with."""
+    for number in range(9):
+        with mllab.start_run(f"e{number % 3}", f"r{number}", lab=lab, capture=False) as run:
+            run.log_batch("loss", range(200), [float(number + step) for step in range(200)])
+        if number == 5:
+            lab.store.seal()
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("filter_text", "found"),
+    [
+        ("status = finished and max(loss) after 100 > 205", ["r8", "r7"]),
+        ("experiment = e1 and loss at 5 > 8", ["r7", "r4"]),
+        ("name = r8 and slope(loss) > 0", ["r8"]),
+        ("name ~ '[38]' and min(loss) last 10 > 190", ["r8", "r3"]),
+    ],
+)
+def test_their_points_are_joined_with_runs(half_sealed: Lab, filter_text: str, found: list[str]) -> None:
+    assert names(half_sealed, filter_text) == found
+    assert mllab.runs(filter_text, columns=["name"], lab=half_sealed)["name"].to_list() == found
+
+
+def test_user_sql_joins_their_points_with_runs(half_sealed: Lab) -> None:
+    joined = "SELECT count(*) AS n FROM metrics JOIN runs USING (run_id) WHERE experiment = 'e1'"
+    assert mllab.sql(joined, lab=half_sealed)["n"].to_list() == [600]
+    among = "SELECT count(*) AS n FROM metrics WHERE run_id IN (SELECT run_id FROM runs WHERE name > 'r6')"
+    assert mllab.sql(among, lab=half_sealed)["n"].to_list() == [400]

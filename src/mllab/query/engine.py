@@ -40,6 +40,9 @@ _SETTINGS = {
     "parquet_metadata_cache": "true",
     "TimeZone": "'UTC'",
 }
+# It hands an Arrow table that is joined a Bloom filter, which that cannot apply: "Pushdown Filter Type BLOOM_FILTER is
+# not currently supported in PyArrow Scans". The points and console lines of open runs are such tables.
+_SETTINGS_OF_1 = {"disabled_optimizers": "'join_filter_pushdown'"}
 
 
 class Engine:
@@ -300,7 +303,8 @@ def connect(cache: str) -> duckdb.DuckDBPyConnection:
     with contextlib.suppress(OSError):
         os.mkdir(cache, FOLDER_MODE)
     connection.execute("SET temp_directory = $1", [os.path.join(cache, SPILL)])
-    for name, value in _SETTINGS.items():
+    settings = {**_SETTINGS, **_SETTINGS_OF_1} if duckdb.__version__.startswith("1.") else _SETTINGS
+    for name, value in settings.items():
         connection.execute(f"SET {name} = {value}")
     return connection
 

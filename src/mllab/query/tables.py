@@ -161,9 +161,7 @@ class Tables:
 
 
 def _unnested(columns: dict[str, str]) -> str:
-    """Return a SELECT list that makes columns of what :func:`_bindable` returned, $1, $2, ...; times are
-    microseconds.
-    """
+    """Return a SELECT list that makes columns of the lists $1, $2, ..., which are :func:`_bindable`."""
     selects = {
         "TIMESTAMPTZ": "make_timestamp(unnest(${}::BIGINT[]))",
         "DOUBLE": "unnest(${}::VARCHAR[])::DOUBLE",
@@ -175,7 +173,10 @@ def _unnested(columns: dict[str, str]) -> str:
 
 
 def _bindable(kind: str, values: list[Any]) -> list[Any]:
-    """Return a column as a parameter: floats as texts, since DuckDB 1.5 takes NaN in a list for NULL."""
+    """Return a column as a parameter, with times as microseconds.
+
+    Floats are texts, since DuckDB 1.5 takes NaN in a list for NULL.
+    """
     return [None if value is None else repr(float(value)) for value in values] if kind == "DOUBLE" else values
 
 
