@@ -94,7 +94,7 @@ def test_charts_are_narrowed_by_name_and_one_fills_the_pane(study: Lab) -> None:
         await ui.type("loss")
         await ui.press("enter")
         await ui.until(lambda: [c.title for c in screen(ui).charts.grid.charts] == ["train/loss"])
-        await ui.press("slash")
+        await ui.press("slash", "ctrl+u", "enter")
         await ui.until(lambda: len(screen(ui).charts.grid.charts) == 2)
         await ui.press("m")
         await ui.until(lambda: screen(ui).charts.grid.is_zoomed)
@@ -234,6 +234,47 @@ def test_a_copy_can_bring_the_run_about_again(study: Lab, monkeypatch: pytest.Mo
     assert "'lr': 0.1" in copied[3]
     compile(copied[3], "copied", "exec")
     assert run in copied[4]
+
+
+def test_an_empty_answer_clears_a_note_and_a_search(lab: Lab) -> None:
+    with start_run("logs", "noted", lab=lab, capture=CONSOLE) as run:
+        run.set_note("a note to lose")
+        print("one line")
+
+    async def story(ui: Driven) -> None:
+        await ui.sees("a note to lose")
+        await ui.press("N", "ctrl+u", "enter")
+        await ui.sees_no("a note to lose")
+        await ui.command("tab logs")
+        await ui.sees("one line")
+        await ui.command("search (")
+        await ui.sees("/(/: ")
+        await ui.press("slash", "ctrl+u", "enter")
+        await ui.sees_no("/(/")
+
+    drive(lab, story, run.id)
+
+
+@pytest.mark.parametrize("words", ["nan nan", "inf inf", "10 0", "5 5", "a b", "1"])
+def test_what_is_no_range_is_refused(study: Lab, words: str) -> None:
+    async def story(ui: Driven) -> None:
+        await ui.sees("train/loss")
+        await ui.command(f"zoom-reset {words}")
+        await ui.until(lambda: "is no range" in ui.said)
+
+    drive(study, story, Place("run", run_id(study, "cnn-0.1-1"), {"tab": "charts"}).link)
+
+
+@pytest.mark.parametrize(
+    "state", [{"time": "²"}, {"x": "1e300,nan"}, {"x": "1e300,2e300", "tab": "charts"}, {"tab": "²"}]
+)
+def test_a_link_with_nonsense_opens_the_run(study: Lab, state: dict[str, str]) -> None:
+    async def story(ui: Driven) -> None:
+        await ui.sees("cnn-0.1-1")
+        await ui.pilot.pause(0.5)
+        await ui.sees("cnn-0.1-1")
+
+    drive(study, story, Place("run", run_id(study, "cnn-0.1-1"), state).link)
 
 
 def test_a_run_that_is_not_there_is_named_and_the_list_shown(study: Lab) -> None:

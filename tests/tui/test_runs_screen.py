@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.ui import drive
+from textual import events
 
 import mllab
 from mllab.tracking.start import start_run
@@ -403,6 +404,40 @@ def test_history_goes_back_and_forth(study: Lab) -> None:
         await ui.press("right_square_bracket")
         await ui.sees("[Overview]")
         await ui.press("minus")
+        await ui.sees("Runs (9)")
+
+    drive(study, story)
+
+
+def test_a_name_is_given_to_the_run_under_the_cursor_whatever_is_marked(study: Lab) -> None:
+    async def story(ui: Driven) -> None:
+        await ui.sees("Runs (9)")
+        await ui.press("j", "space", "space", "g")
+        await ui.sees("2 marked")
+        await ui.command("rename mended")
+        await ui.until(lambda: "Renamed broken to mended" in ui.said)
+
+    drive(study, story)
+
+
+@pytest.mark.parametrize("link", ["mllab://[x", "mllab:///runs/a/b/c", "mllab:///\x00", "mllab:" + "x" * 200_000])
+def test_a_link_that_is_none_is_refused_in_words(study: Lab, link: str) -> None:
+    async def story(ui: Driven) -> None:
+        await ui.sees("Runs (9)")
+        assert ui.said
+
+    drive(study, story, link)
+
+
+def test_a_menu_closes_once_however_many_keys_say_so(study: Lab) -> None:
+    async def story(ui: Driven) -> None:
+        await ui.sees("Runs (9)")
+        for opening, title in (("y", "Copy"), ("question_mark", "Keys here"), ("D", "Cancel")):
+            await ui.press(opening)
+            await ui.sees(title)
+            for _ in range(3):
+                ui.app.type_again(events.Key("escape", None))
+            await ui.sees_no(title)
         await ui.sees("Runs (9)")
 
     drive(study, story)

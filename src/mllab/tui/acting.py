@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import ScreenStackError
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.widget import Widget
 
 from mllab.errors import MllabError
 from mllab.tui.actions import ACTIONS, Action, Scope, in_scopes, key_name
@@ -90,6 +91,8 @@ def why_not(node: Acting, action: Action) -> str:
 
 async def perform(app: App[Any], node: Acting, action: Action, argument: str) -> None:
     """Perform an action, and say what went wrong where something did."""
+    if isinstance(node, Widget) and not (node.is_mounted and node.is_attached):
+        return  # a key came before the screen was there, or after it was gone
     reason = why_not(node, action)
     if reason:
         app.notify(reason, title=action.label.capitalize(), severity="warning", markup=False)

@@ -74,7 +74,15 @@ class PacedScreen(_Paced, Screen[ResultT]):
 
 
 class PacedModalScreen(_Paced, ModalScreen[ResultT]):
-    """A modal screen that never asks more of a slow link than it takes."""
+    """A modal screen that never asks more of a slow link than it takes, and that closes once."""
+
+    _is_closing = False
+
+    def close(self, result: ResultT) -> None:
+        """Close with a result; a second key that would close it, in the same burst, does nothing."""
+        if not self._is_closing:
+            self._is_closing = True
+            self.dismiss(result)
 
 
 def fit_no_color(app: App[Any]) -> None:

@@ -54,7 +54,10 @@ def parse_link(text: str) -> Place:
         return Place("run", text)
     if len(text) > MAX_LINK:
         raise UsageError(f"The link has {len(text):,} characters; {MAX_LINK:,} is the limit.", "Copy it again.")
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise UsageError(f"{text[:200]!r} is no link of mllab: {error}.", "Copy it again.") from error
     pieces = [unquote(piece) for piece in parts.path.split("/") if piece]
     state = dict(parse_qsl(parts.query))
     if len(pieces) == 2 and pieces[0] == "runs":

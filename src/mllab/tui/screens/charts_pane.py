@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 ZOOM = 2.0
 FINER_DELAY_S = 0.15
+# Steps are 64-bit integers, and DuckDB refuses a bound beyond them.
+MOST_STEP = float(2**62)
 
 
 class ChartsPane(Vertical, Acting, can_focus=True):
@@ -102,8 +105,8 @@ class ChartsPane(Vertical, Acting, can_focus=True):
         steps: tuple[int | None, int | None] = (None, None)
         if view.x_axis == "step":
             steps = (
-                None if view.x_low is None else int(view.x_low),
-                None if view.x_high is None else int(-(-view.x_high // 1)),
+                None if view.x_low is None else math.floor(max(view.x_low, -MOST_STEP)),
+                None if view.x_high is None else math.ceil(min(view.x_high, MOST_STEP)),
             )
         from asyncio import to_thread
 
@@ -138,7 +141,7 @@ class ChartsPane(Vertical, Acting, can_focus=True):
         if not keys:
             self._note("No metric fits." if self._text else "Nothing was logged yet.")
         elif self._text:
-            self._note(f"Metrics with {self._text!r}; / and Enter shows all.")
+            self._note(f"Metrics with {self._text!r}.")
         elif len(keys) < len(points):
             self._note(f"{plural(len(singles), 'metric')} of a single value: see the overview, or / and a name.")
         else:
@@ -226,6 +229,8 @@ class ChartsPane(Vertical, Acting, can_focus=True):
                 low, high = (float(word) for word in argument.split())
             except ValueError as error:
                 raise UsageError(f"{argument!r} is no range.", "Write two numbers: :zoom-reset 0 1000") from error
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise UsageError(f"From {low:g} to {high:g} is no range.", "The second number is the greater.")
         self.set_view(replace(self.grid.view, x_low=low, x_high=high))
 
     def do_pan_left(self, _: str) -> None:
@@ -308,13 +313,21 @@ class ChartsPane(Vertical, Acting, can_focus=True):
 
     def do_filter(self, argument: str) -> None:
         """Show the metrics whose names hold all words; none shows all."""
-        screen = self.screen
         from mllab.tui.screens.lab_screen import LabScreen
 
-        if not argument and not self._text and isinstance(screen, LabScreen):
-            screen.ask_argument(find("filter", ("charts",)), "metrics with", hint="part of a name")
+        if not argument:
+            if isinstance(self.screen, LabScreen):
+                action = find("filter", ("charts",))
+                self.screen.ask_argument(action, "metrics with", self._text, hint="part of a name; nothing shows all")
             return
-        self._text = argument
+        self._set_text(argument)
+
+    def clear_filter(self) -> None:
+        """Show all metrics."""
+        self._set_text("")
+
+    def _set_text(self, text: str) -> None:
+        self._text = text
         in_background(self, "finer", self._guarded_reread)
         self._draw()
 

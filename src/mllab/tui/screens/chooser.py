@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.text import Text
 from textual import on
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from mllab.security.terminal import fit, line, width
+from mllab.tui.compat import PacedModalScreen
 from mllab.tui.typeahead import TypeaheadApp
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class _Typed(Input):
             event.prevent_default()
 
 
-class Chooser(ModalScreen["list[str] | None"]):
+class Chooser(PacedModalScreen["list[str] | None"]):
     """A list to choose from, narrowed by typing. Returns the values chosen, or None.
 
     With ``several``, Space marks and Enter takes all that is marked; otherwise Enter takes the line.
@@ -195,7 +195,7 @@ class Chooser(ModalScreen["list[str] | None"]):
         if key in moves:
             moves[key]()
         elif key in ("escape", "ctrl+c"):
-            self.dismiss(None)
+            self.close(None)
         elif key == "enter":
             self._take()
         elif key == "space" and self._several and not self.query_one(_Typed).value:
@@ -231,9 +231,9 @@ class Chooser(ModalScreen["list[str] | None"]):
     def _take(self) -> None:
         choice = self._highlighted()
         if self._several:
-            self.dismiss(self._marked)
+            self.close(self._marked)
         elif choice is not None:
-            self.dismiss([choice.value])
+            self.close([choice.value])
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
@@ -246,10 +246,10 @@ class Chooser(ModalScreen["list[str] | None"]):
     def on_click(self, event: events.Click) -> None:
         """Close on a click outside of the box."""
         if event.widget is self:
-            self.dismiss(None)
+            self.close(None)
 
 
-class Sheet(ModalScreen[bool]):
+class Sheet(PacedModalScreen[bool]):
     """A question before something that is hard to take back: what would happen, and Cancel in focus."""
 
     DEFAULT_CSS = """
@@ -279,7 +279,7 @@ class Sheet(ModalScreen[bool]):
 
     @on(OptionList.OptionSelected)
     def _answered(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(event.option_id == "yes")
+        self.close(event.option_id == "yes")
 
     def on_mount(self) -> None:
         """Take the keyboard; the first line is Cancel."""
@@ -289,12 +289,12 @@ class Sheet(ModalScreen[bool]):
         """Move with j and k too; Esc, q and n cancel."""
         options = self.query_one(OptionList)
         if event.key in ("escape", "q", "n"):
-            self.dismiss(False)
+            self.close(False)
         elif event.key in ("j", "k"):
             (options.action_cursor_down if event.key == "j" else options.action_cursor_up)()
 
 
-def take_keys(screen: ModalScreen[Any], target: Widget) -> None:
+def take_keys(screen: PacedModalScreen[Any], target: Widget) -> None:
     """Focus the target of a menu, and hand it what was typed while the menu opened."""
     screen.set_focus(target)
     if isinstance(screen.app, TypeaheadApp):

@@ -107,7 +107,7 @@ class CompareScreen(TableActions):
         """Return how many runs there are."""
         if self._folded is not None:
             return (f"Compare ({len(self._folded.groups)} groups of {len(self._runs)} runs)",)
-        return (f"Compare ({len(self._runs)})" if self._runs else "Compare",)
+        return (f"Compare ({len(self._runs)})" if self._comparison is not None else "Compare",)
 
     def status(self) -> list[tuple[str, str]]:
         """Return what is shown of the rows."""
@@ -160,7 +160,9 @@ class CompareScreen(TableActions):
                 self.charts.show_series(series, note)
             elif comparison is not None:
                 await self.charts.show_runs(engine, [(run.run_id, run.name, run.started) for run in comparison.runs])
-        elif comparison is not None:
+        elif comparison is None:
+            self.query_one(DiffView).show_diff("", "", ("", ""))
+        else:
             left, right, names = await self.mllab.reader.call(code_differences, engine, self._pair())
             self.query_one(DiffView).show_diff(left, right, names)
 
@@ -206,6 +208,8 @@ class CompareScreen(TableActions):
         """Compare groups of runs that are equal but for the seed, or runs."""
         self._is_folded = not self._is_folded
         await self._read()
+        if self.tab == "code":
+            await self._open(TABS[0])
         await self._load(self.tab)
         self.show_bars()
 

@@ -41,6 +41,17 @@ class EditingScreen(LabScreen):
         """Return the ids of the runs that an action is about."""
         return []
 
+    def target(self) -> str | None:
+        """Return the id of the run under the cursor: what concerns one run is not for those that are marked."""
+        return next(iter(self.targets()), None)
+
+    async def _row(self) -> RunRow:
+        run = self.target()
+        if run is None:
+            raise UsageError("There is no run here.", "Move to one.")
+        ((row, _),) = await self.mllab.reader.call(edited_rows, self.mllab.reader.lab.engine, [run])
+        return row
+
     async def _rows(self) -> list[tuple[RunRow, dict[str, str]]]:
         runs = self.targets()
         if not runs:
@@ -71,7 +82,7 @@ class EditingScreen(LabScreen):
 
     async def do_note(self, argument: str) -> None:
         """Write the note of one run."""
-        row, _ = (await self._rows())[0]
+        row = await self._row()
         if not argument:
             self.ask_argument(find("note", (self.edit_scope,)), f"note on {line(row.name)}", row.note or "")
             return
@@ -79,9 +90,16 @@ class EditingScreen(LabScreen):
         edit = Edit(row.run_id, row.attempt, "note", {"text": text or None}, {"text": row.note})
         await self.mllab.edit(f"Noted on {line(row.name)}", [edit] if text != (row.note or "") else [])
 
+    async def clear_note(self) -> None:
+        """Take the note away."""
+        row = await self._row()
+        if row.note:
+            edit = Edit(row.run_id, row.attempt, "note", {"text": None}, {"text": row.note})
+            await self.mllab.edit(f"Removed the note of {line(row.name)}", [edit])
+
     async def do_rename(self, argument: str) -> None:
         """Give one run another name."""
-        row, _ = (await self._rows())[0]
+        row = await self._row()
         if not argument:
             self.ask_argument(find("rename", (self.edit_scope,)), "name", row.name)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -34,6 +35,7 @@ class LabScreen(PacedScreen[None], Acting):
     DEFAULT_CSS = """
     LabScreen { layout: vertical; background: $background; }
     LabScreen #body { height: 1fr; }
+    LabScreen ToastRack { margin-bottom: 4; }
     LabScreen VerticalScroll { scrollbar-size-vertical: 1; }
     LabScreen RunTable > .runtable--ok { color: $status-ok; }
     LabScreen RunTable > .runtable--bad { color: $status-bad; }
@@ -143,7 +145,7 @@ class LabScreen(PacedScreen[None], Acting):
             await run_command(self.mllab, event.value)
         elif event.purpose.startswith("argument:"):
             _, scope, name = event.purpose.split(":")
-            await self.perform_named(scope, name, event.value)
+            await (self.perform_named(scope, name, event.value) if event.value else self.clear_named(scope, name))
         else:
             await self.answered(event.purpose, event.value)
 
@@ -162,6 +164,16 @@ class LabScreen(PacedScreen[None], Acting):
         for action, node in available(self.app):
             if action.scope == scope and action.name == name:
                 await perform(self.app, node, action, argument)
+                return
+
+    async def clear_named(self, scope: str, name: str) -> None:
+        """Take an empty answer: ``clear_<name>`` of what performs the action, where there is something to clear."""
+        for action, node in available(self.app):
+            clear = getattr(node, action.method.replace("do_", "clear_", 1), None)
+            if action.scope == scope and action.name == name and clear is not None:
+                result = clear()
+                if inspect.isawaitable(result):
+                    await result
                 return
 
     def ask_argument(self, action: Action, label: str, value: str = "", hint: str = "", **more: Any) -> None:

@@ -37,7 +37,7 @@ class LogsPane(Vertical, Acting):
         super().__init__(id=id)
         self._run_id = ""
         self._logs: RunLogs | None = None
-        self._search = ""
+        self._search = self._problem = ""
 
     def compose(self) -> ComposeResult:
         """Return the lines above a note."""
@@ -71,8 +71,12 @@ class LogsPane(Vertical, Acting):
         self._say()
 
     @on(LogView.FollowChanged)
-    @on(LogView.SearchChanged)
     def _changed(self) -> None:
+        self._say()
+
+    @on(LogView.SearchChanged)
+    def _searched(self, event: LogView.SearchChanged) -> None:
+        self._problem = event.problem or ""
         self._say()
 
     def _say(self) -> None:
@@ -80,7 +84,9 @@ class LogsPane(Vertical, Acting):
         parts = [f"{len(view):,} lines" if len(view) else "Nothing was printed."]
         if view.level != "all":
             parts.append(f"{view.shown_count:,} at {view.level} or above")
-        if self._search:
+        if self._problem:
+            parts.append(f"/{self._search}/: {self._problem}")
+        elif self._search:
             parts.append(f"/{self._search}/ {view.match_count:,} matches")
         parts.append("following" if view.is_following else "G follows")
         self.query_one("#log-note", Static).update("  ·  ".join(parts))
@@ -124,17 +130,24 @@ class LogsPane(Vertical, Acting):
         self.view.is_following = True
 
     def do_search(self, argument: str) -> None:
-        """Search; nothing ends a search."""
+        """Search; an empty answer ends it."""
         from mllab.tui.screens.lab_screen import LabScreen
 
-        if not argument and not self._search and isinstance(self.screen, LabScreen):
-            self.screen.ask_argument(find("search", ("logs",)), "/", hint="a regular expression")
+        if not argument:
+            if isinstance(self.screen, LabScreen):
+                action = find("search", ("logs",))
+                self.screen.ask_argument(
+                    action, "/", self._search, hint="a regular expression; nothing ends the search"
+                )
             return
-        self._search = argument
-        if argument:
-            self.view.search(argument)
-        else:
-            self.view.clear_search()
+        self._search, self._problem = argument, ""
+        self.view.search(argument)
+        self._say()
+
+    def clear_search(self) -> None:
+        """End the search."""
+        self._search = self._problem = ""
+        self.view.clear_search()
         self._say()
 
     def do_next_match(self, _: str) -> None:

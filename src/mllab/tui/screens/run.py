@@ -109,7 +109,7 @@ class RunScreen(EditingScreen):
             self.query_one(f"#{tab}", ChartsPane).restore(place.state)
         await self.refresh_lab()
         await self._open(tab if tab in TABS else TABS[0])
-        if place.state.get("time", "").isdigit():
+        if place.state.get("time", "").isdecimal():
             self._go_to_time(int(place.state["time"]))
 
     def crumbs(self) -> tuple[str, ...]:

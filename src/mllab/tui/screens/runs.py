@@ -336,6 +336,11 @@ class RunsScreen(ColumnActions, SharingActions):
             return
         static.update(detail_text(detail, width))
 
+    def target(self) -> str | None:
+        """Return the run under the cursor."""
+        row = self.table.cursor_row
+        return row.key if row is not None else None
+
     def targets(self) -> list[str]:
         """Return the marked runs in no order, or the one under the cursor."""
         row = self.table.cursor_row

@@ -60,7 +60,7 @@ class Viewer(PacedModalScreen[None]):
             "pageup": lambda: view.page(-1), "g": view.home, "G": view.end, "home": view.home, "end": view.end,
         }  # fmt: skip
         if event.key in ("escape", "q"):
-            self.dismiss()
+            self.close(None)
         elif event.key in moves:
             moves[event.key]()
         else:
