@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ScreenStackError
 from textual.binding import Binding
+from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.widget import Widget
 
@@ -103,6 +104,9 @@ async def perform(app: App[Any], node: Acting, action: Action, argument: str) ->
             await result
     except MllabError as error:
         complain(app, error)
+    except NoMatches:
+        if not app._exit:  # noqa: SLF001  # no public way to ask whether widgets are being taken away
+            raise
 
 
 def in_background(node: DOMNode, group: str, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
