@@ -26,6 +26,10 @@ TOGETHER: tuple[tuple[Scope, ...], ...] = (
     ("app", "inbox", "table"),
     ("app", "compare", "table"),
     ("app", "run"),
+    # A pane's keys come before those of its screen, which it may take; what leads elsewhere it may not.
+    ("app", "charts"),
+    ("app", "logs"),
+    ("app", "files"),
 )
 
 
