@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _FAR = 1e6
 _LARGEST = sys.float_info.max
 _SMALLEST = 5e-324
+# Each side of the only moment on an axis of time, whose number of seconds since 1970 says nothing of a span.
+PAD_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,14 @@ class Scale:
         return float(self.values(np.array([fraction]))[0])
 
 
-def spread(low: float, high: float, *, is_log: bool = False) -> tuple[float, float]:
-    """Return ends that differ, around a single value when there is but one.
+def spread(low: float, high: float, *, is_log: bool = False, pad: float | None = None) -> tuple[float, float]:
+    """Return ends that differ, around a single value when there is but one: ``pad`` each side, or a tenth of it.
 
     Example:
         >>> spread(5.0, 5.0), spread(0.0, 0.0), spread(1.0, 2.0)
         ((4.5, 5.5), (-1.0, 1.0), (1.0, 2.0))
+        >>> spread(1.7e9, 1.7e9, pad=PAD_S)
+        (1699999970.0, 1700000030.0)
     """
     if is_log:
         # Logarithms of neighbouring floats can be equal.
@@ -79,7 +83,9 @@ def spread(low: float, high: float, *, is_log: bool = False) -> tuple[float, flo
         return max(low / 3, _SMALLEST), min(high * 3, _LARGEST)
     if high > low:
         return low, high
-    pad = max(abs(low) * 0.1, 1e-300) if low else 1.0
+    # Beside a number of 1e18, 30 is nothing: such ends would not differ.
+    if pad is None or low - pad == low or high + pad == high:
+        pad = max(abs(low) * 0.1, 1e-300) if low else 1.0
     return max(low - pad, -_LARGEST), min(high + pad, _LARGEST)
 
 
