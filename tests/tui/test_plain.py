@@ -25,7 +25,6 @@ from mllab.plain.words import listed_rows, row_words
 from mllab.tracking.start import start_run
 from mllab.tui.actions import ACTIONS
 from mllab.tui.services import run_list
-from mllab.tui.state import load_state
 
 if TYPE_CHECKING:
     from mllab.lab import Lab
@@ -201,8 +200,7 @@ def test_edits_are_undone_and_shared_with_the_terminal_ui(spoken: Spoken) -> Non
     for each in ("Tagged broken: a=b team-", "Noted on broken", "Renamed broken to mended", "Archived mended"):
         assert f"{each}. undo takes it back." in said
     assert "That changes nothing." in spoken("tag a=b")
-    journal = load_state(spoken.session.state_path).done
-    assert [entry["label"] for entry in journal][-1] == "Archived mended"
+    assert spoken.session.journal.labels("done")[-1] == "Archived mended"
     said = spoken("undo", "undo", "undo", "undo", "undo")
     assert said.splitlines()[-1] == "There is nothing to undo."
     assert "Run broken" in spoken("open broken")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mllab.edits import Edit, apply, checked_name, kept_days, parse_tag, storable, tag_edit
+from mllab.edits import Edit, checked_name, kept_days, parse_tag, storable, tag_edit
 from mllab.errors import UsageError
 from mllab.query.run_detail import run_tags
 from mllab.query.views import find_run, run_rows
-from mllab.tui.state import State, load_state, save_state
+from mllab.tui.journal import carry_out, replay
 from mllab.wording import plural
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mllab.plain.asking import Asking
     from mllab.plain.voice import Voice
     from mllab.query.views import RunRow
-
-MOST_UNDO = 200
+    from mllab.tui.journal import Journal
+    from mllab.tui.state import Memory, State
 
 
 class Editing:
@@ -28,7 +28,8 @@ class Editing:
     lab: Lab
     voice: Voice
     asking: Asking
-    state_path: str
+    memory: Memory
+    journal: Journal
     state: State
 
     def targets(self, argument: str = "") -> list[str]:
@@ -41,9 +42,11 @@ class Editing:
 
     def change_state(self, change: Callable[[State], object]) -> None:
         """Change what is remembered, as it is on disk by now: a terminal UI may run beside."""
-        self.state = load_state(self.state_path)
+        self.memory.refresh()
         change(self.state)
-        save_state(self.state_path, self.state)
+        warning = self.memory.save()
+        if warning:
+            self.voice.say(f"Warning: {warning}")
 
     def _rows(self, argument: str = "") -> list[tuple[RunRow, dict[str, str]]]:
         runs = self.targets(argument)
@@ -59,15 +62,8 @@ class Editing:
         if not edits:
             self.voice.say("That changes nothing.")
             return
-        apply(self.lab.store, edits)
-        entry: dict[str, Any] = {"label": label, "edits": [each.as_json() for each in edits]}
-
-        def remember(state: State) -> None:
-            state.done = [*state.done[1 - MOST_UNDO :], entry]
-            state.undone = []
-
-        self.change_state(remember)
-        self.voice.say(f"{label}. undo takes it back.")
+        problem = carry_out(self.lab.store, self.journal, label, edits)
+        self.voice.say(f"{label}. {problem or 'undo takes it back.'}")
         self.looked_at_again()
 
     def do_tag(self, argument: str) -> None:
@@ -142,36 +138,17 @@ class Editing:
 
     def do_undo(self, _: str) -> None:
         """Undo the last edit."""
-        self._replay("done", "undone", "Undone", "There is nothing to undo.", reverse=True)
+        self._replay(reverse=True)
 
     def do_redo(self, _: str) -> None:
         """Do the last undone edit again."""
-        self._replay("undone", "done", "Done again", "There is nothing to do again.", reverse=False)
+        self._replay(reverse=False)
 
-    def _replay(self, source: str, target: str, word: str, otherwise: str, *, reverse: bool) -> None:
-        self.state = load_state(self.state_path)
-        entries = getattr(self.state, source)
-        if not entries:
-            self.voice.say(otherwise)
-            return
-        entry = entries[-1]
-        try:
-            edits = [Edit.from_json(each) for each in entry.get("edits", ())]
-        except UsageError:
-            self.change_state(lambda state: getattr(state, source).pop())
-            raise
-        if reverse:
-            edits = [each.reversed() for each in reversed(edits)]
-        apply(self.lab.store, edits)
-
-        def move(state: State) -> None:
-            if entry in getattr(state, source):
-                getattr(state, source).remove(entry)
-            getattr(state, target).append(entry)
-
-        self.change_state(move)
-        self.voice.say(f"{word}: {entry.get('label', 'an edit')}")
-        self.looked_at_again()
+    def _replay(self, *, reverse: bool) -> None:
+        done = replay(self.lab, self.journal, reverse=reverse)
+        self.voice.say(done.text)
+        if not done.is_empty:
+            self.looked_at_again()
 
 
 def _named(rows: Sequence[tuple[RunRow, dict[str, str]]]) -> str:

@@ -20,9 +20,10 @@ from mllab.query.inbox import Item, attention
 from mllab.query.run_detail import run_detail
 from mllab.query.select import EngineKeys
 from mllab.tui.actions import ACTIONS, Action
+from mllab.tui.journal import Journal
 from mllab.tui.place import Place, parse_link
 from mllab.tui.services.run_list import WHICH, RunView
-from mllab.tui.state import load_state, state_path
+from mllab.tui.state import Memory, state_path
 from mllab.wording import plural
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ class PlainSession(Listing):
         self.lab = lab
         self.voice = voice
         self.state_path = state_path(str(lab.store.layout.check_format()["store_id"]))
-        self.state = load_state(self.state_path)
+        self.memory = Memory(self.state_path)
+        self.state = self.memory.state
+        self.journal = Journal(self.state_path)
         self.asking = Asking(os.path.join(os.path.dirname(self.state_path), "plain-history"), self.completions)
         self.view = RunView(columns=tuple(self.state.columns))
         self.items: list[Item] = []
@@ -199,7 +202,7 @@ class PlainSession(Listing):
         self._say_inbox(everything=True)
 
     def _say_inbox(self, *, everything: bool) -> None:
-        self.state = load_state(self.state_path)
+        self.memory.refresh()
         seen, now_s = self.state.seen, time.time()
         found = attention(self.lab.engine)
         hidden = {each.id for each in found if each.id in seen and (seen[each.id] == 0 or seen[each.id] > now_s)}
@@ -269,7 +272,7 @@ class PlainSession(Listing):
 
     def do_views(self, argument: str) -> None:
         """Open a saved view, or name them."""
-        self.state = load_state(self.state_path)
+        self.memory.refresh()
         if not argument:
             self.voice.say(f"{plural(len(self.state.views), 'saved view')}")
             for name in sorted(self.state.views):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mllab.edits import Edit, apply
 from mllab.errors import MllabError, UsageError
 from mllab.query.views import find_run
 from mllab.tui.acting import Acting, bindings, complain, in_background
 from mllab.tui.clipboard import copy_aside
+from mllab.tui.journal import Journal, carry_out, replay
 from mllab.tui.keymap import keymap_path, load_keymap
 from mllab.tui.place import History, Place, parse_link
 from mllab.tui.screens.lab_screen import LabScreen
@@ -17,7 +19,7 @@ from mllab.tui.screens.menus import ask_action, ask_help, ask_messages, ask_pale
 from mllab.tui.screens.runs import RunsScreen
 from mllab.tui.services.reader import Reader
 from mllab.tui.services.run_list import Listed, neighbour
-from mllab.tui.state import load_state, save_state, state_path
+from mllab.tui.state import Memory, save_or_error, state_path
 from mllab.tui.themes import ThemedApp
 from mllab.tui.typeahead import TypeaheadApp
 
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.screen import Screen
 
+    from mllab.edits import Edit
     from mllab.lab import Lab
+    from mllab.tui.state import State
 
 FOLLOW_S = 1.0
-MOST_UNDO = 200
 MOST_PAST = 50
 # Textual takes an empty text for no change; this is the name of a key that no terminal sends.
 NO_KEY = "unbound"
@@ -85,7 +88,10 @@ class MllabApp(TypeaheadApp[None], ThemedApp[None], Acting):
         self.reader = Reader(lab)
         self._link = link
         self._state_path = state_path(str(lab.store.layout.check_format()["store_id"]))
-        self.state = load_state(self._state_path)
+        self.memory = Memory(self._state_path)
+        self.state = self.memory.state
+        self.journal = Journal(self._state_path)
+        self._remembering: set[asyncio.Task[None]] = set()
         self.keys = load_keymap(keymap_path())
         self.history = History()
         self.is_following = True
@@ -118,8 +124,9 @@ class MllabApp(TypeaheadApp[None], ThemedApp[None], Acting):
             self.remember()
         super().exit(*args, **more)
 
-    def on_unmount(self) -> None:
-        """End the threads."""
+    async def on_unmount(self) -> None:
+        """End the threads, when what is to be remembered is written."""
+        await asyncio.gather(*self._remembering, return_exceptions=True)
         self.reader.close()
 
     @property
@@ -253,51 +260,40 @@ class MllabApp(TypeaheadApp[None], ThemedApp[None], Acting):
         if not edits:
             self.notify("That changes nothing.")
             return
-        await self.reader.edit(apply, self.reader.lab.store, edits)
-        self.state.done = [
-            *self.state.done[1 - MOST_UNDO :], {"label": label, "edits": [each.as_json() for each in edits]},
-        ]  # fmt: skip
-        self.state.undone = []
+        problem = await self.reader.edit(carry_out, self.reader.lab.store, self.journal, label, edits)
         self.remember()
-        self.notify(f"{label}. z undoes it.", markup=False)
+        if problem:
+            self.notify(f"{label}. {problem}", severity="warning", markup=False)
+        else:
+            self.notify(f"{label}. z undoes it.", markup=False)
         await self.look()
 
     async def do_undo(self, _: str) -> None:
         """Undo the last edit."""
-        await self._replay(self.state.done, self.state.undone, "Undone", reverse=True)
+        await self._replay(reverse=True)
 
     async def do_redo(self, _: str) -> None:
         """Do the last undone edit again."""
-        await self._replay(self.state.undone, self.state.done, "Done again", reverse=False)
+        await self._replay(reverse=False)
 
-    async def _replay(self, source: list[Any], target: list[Any], word: str, *, reverse: bool) -> None:
-        if not source:
-            self.notify("There is nothing to undo." if reverse else "There is nothing to do again.")
-            return
-        entry = source.pop()
-        label = str(entry.get("label", "an edit"))
-        try:
-            edits = [Edit.from_json(each) for each in entry.get("edits", ())]
-        except UsageError as error:
-            complain(self, error)
-            return
-        if reverse:
-            edits = [each.reversed() for each in reversed(edits)]
-        try:
-            await self.reader.edit(apply, self.reader.lab.store, edits)
-        except MllabError:
-            source.append(entry)
-            raise
-        target.append(entry)
-        self.remember()
-        self.notify(f"{word}: {label}", markup=False)
-        await self.look()
+    async def _replay(self, *, reverse: bool) -> None:
+        done = await self.reader.edit(functools.partial(replay, reverse=reverse), self.reader.lab, self.journal)
+        self.notify(done.text, severity="information" if done.is_whole else "warning", markup=False)
+        if not done.is_empty:
+            await self.look()
 
     def remember(self) -> None:
-        """Write down what the next session wants to know."""
+        """Write down what the next session wants to know, beside what happens here."""
         present = self.history.present
-        self.state.place = present.link if present is not None else self.state.place
-        save_state(self._state_path, self.state)
+        task = asyncio.ensure_future(self._remember(*self.memory.begin(present.link if present is not None else "")))
+        self._remembering.add(task)
+        task.add_done_callback(self._remembering.discard)
+
+    async def _remember(self, before: State, mine: State) -> None:
+        result = await self.reader.edit(save_or_error, self._state_path, before, mine)
+        warning = self.memory.finish(before, mine, result)
+        if warning:
+            self.notify(warning, severity="warning", timeout=8, markup=False)
 
     # -- the rest --------------------------------------------------------------------------------------------
 
