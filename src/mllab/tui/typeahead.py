@@ -51,6 +51,8 @@ class TypeaheadApp(App[ReturnT]):
 
     async def on_event(self, event: events.Event) -> None:
         """Remember to whom a key is handed; keep it while keys are held."""
+        if isinstance(event, events.Key) and self._exit:
+            return  # the screens are being taken away
         if isinstance(event, events.Key) and not event.is_forwarded:
             if self._held is not None:
                 self._held.append(event)
@@ -66,6 +68,9 @@ class TypeaheadApp(App[ReturnT]):
 
     async def _on_key(self, event: events.Key) -> None:
         """Take a key that came back, unless it is for its binding: for that Textual calls App's own handler next."""
+        if self._exit:
+            event.prevent_default()
+            return
         _, target = self._handed.pop(id(event), (event, self.focused))
         if self._held is not None:
             self._held.append(event)
