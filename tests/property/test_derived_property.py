@@ -60,15 +60,17 @@ def step_to(points: list[Point], bound: float, *, is_below: bool) -> float | Non
 
 
 def expected(first: list[Point], second: list[Point]) -> dict[str, float | None]:
-    points, every = newest(first, second), [*first, *second]
-    if not every:
+    points = newest(first, second)
+    if not points:
         return dict.fromkeys(TERMS)
-    window = [value for step, value in every if step > max(step for step, _ in every) - 7]
+    final = max(step for step, _ in second or first)
+    window = [value for step, value in points if step > final - 7]
     known = [value for value in window if not math.isnan(value)]
     return {
         "ema(loss)": ema(points, 0.6), "ema(loss, 0.95)": ema(points, 0.95), "ema(loss, 0)": ema(points, 0),
         "slope(loss)": slope(points), "min(loss) last 7": min(known, default=math.nan),
-        "max(loss) last 7": max(known, default=math.nan), "count(loss) last 7": len(window),
+        "max(loss) last 7": max(known, default=math.nan), "count(loss) last 7": len(window), "last(loss) last 7": points[-1][1],
+        "step(loss)": final,
         "step_to(loss < 0.5)": step_to(points, 0.5, is_below=True),
         "step_to(loss >= 100)": step_to(points, 100, is_below=False),
     }  # fmt: skip
@@ -76,7 +78,7 @@ def expected(first: list[Point], second: list[Point]) -> dict[str, float | None]
 
 TERMS = (
     "ema(loss)", "ema(loss, 0.95)", "ema(loss, 0)", "slope(loss)", "min(loss) last 7", "max(loss) last 7",
-    "count(loss) last 7", "step_to(loss < 0.5)", "step_to(loss >= 100)",
+    "count(loss) last 7", "last(loss) last 7", "step(loss)", "step_to(loss < 0.5)", "step_to(loss >= 100)",
 )  # fmt: skip
 
 

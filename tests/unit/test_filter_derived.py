@@ -106,3 +106,23 @@ def test_what_a_filter_mentions_is_a_column(engine):
 def test_they_are_completed(engine):
     found = [option.text for option in complete("ste", 3, EngineKeys(engine)) if option.kind == "function"]
     assert "step_to(" in found
+
+
+@pytest.mark.parametrize("sealed_attempts", [0, 1, 2])
+def test_the_last_steps_are_those_of_the_newest_attempt(tmp_path, sealed_attempts):
+    """The first attempt came to step 1000 and to 0; the second began anew at 500 and came to 700 and to 4."""
+    store = Store.create(str(tmp_path / "store"))
+    run_id = new_id()
+    for attempt, steps, value in ((1, range(1001), lambda step: 10 - step / 100), (2, range(500, 701), lambda _: 4.0)):
+        writer = store.writer(run_id, attempt=attempt)
+        writer.event(*(("start", {"experiment": "e", "name": "resumed"}) if attempt == 1 else ("resume", {})))
+        writer.batch("loss", steps, [value(step) for step in steps])
+        writer.event("finish", {"status": "finished"})
+        writer.close()
+        if attempt <= sealed_attempts:
+            store.seal()
+    engine = Engine(store)
+    columns = ["step(loss)", "min(loss) last 100", "count(loss) last 100", "max(loss) last 202"]
+    assert list_runs(engine, "", columns=columns).cells == ((700, 4.0, 100, 5.01),)
+    for _ in range(2):  # from Parquet, then from memory
+        assert len(select(engine, "min(loss) last 100 = 4 and count(loss) last 1 = 1 and max(loss) last 202 > 5").refs)

@@ -1,6 +1,6 @@
 """Numbers that a metric's curve is judged by, in SQL over its points.
 
-All but :func:`in_window` look at the curve as charts show it: the newest attempt, without what it began anew.
+The curve is as charts show it: of a run that was resumed, without what it began anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mllab.query.filter_ast import Term
 
 NAN = "'nan'::DOUBLE"
-# The same over points: all attempts count, as in the summaries; `at` and `last` take the newest attempt.
+# What the summaries have, over points; `at` and `last` take the newest attempt of several.
 OVER_POINTS = {
     "at": "arg_max(value, (attempt, seq))",
     "last": "arg_max(value, (attempt, step, seq))",
@@ -86,7 +86,10 @@ def first_held(operator: str, bound: float, bind: Callable[[Any], str], source: 
 
 
 def in_window(term: Term, bind: Callable[[Any], str], source: str) -> str:
-    """Return SQL for an aggregate over a run's last steps: those above its last step less ``term.last``."""
+    """Return SQL for an aggregate over a run's last steps: those above its last step less ``term.last``.
+
+    The last step is that of the newest attempt: in the default view no other attempt has points past it.
+    """
     return f"""SELECT ref, {OVER_POINTS[term.function]} AS value
         FROM (SELECT *, max(step) OVER (PARTITION BY ref) AS final FROM {source})
         WHERE final::HUGEINT - step < {bind(term.last)} GROUP BY ref"""  # noqa: S608  # user text is in $n only

@@ -53,6 +53,11 @@ class Term:
         """Whether the term looks at points instead of summaries."""
         return self.has_steps or self.is_derived
 
+    @property
+    def reads_newest(self) -> bool:
+        """Whether the term looks at points as charts show them, where others look at those of all attempts."""
+        return self.is_derived or self.last is not None
+
     def __str__(self) -> str:
         return self._written(always=False)
 

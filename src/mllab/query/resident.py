@@ -235,7 +235,7 @@ class Resident:
     def _load_term(self, cursor: duckdb.DuckDBPyConnection, base: Base, term: Term) -> MemoryTable:
         older = self._older.pop(term, None)
         if term.reads_points:
-            resumed = self._resumed(cursor, base) if term.is_derived else []
+            resumed = self._resumed(cursor, base) if term.reads_newest else []
             points = functools.partial(self._points, base, term, resumed)
             return self._aligned(cursor, base, {"value": "DOUBLE"}, points, older)
         table = TABLES[term.kind]

@@ -77,7 +77,7 @@ class ResidentSource:
         source = f"({relations.tail('runs')}) r"
         for place, join in joins:
             if join.term.reads_points:
-                points = self._engine.points_sql(refs, newest=join.term.is_derived)
+                points = self._engine.points_sql(refs, newest=join.term.reads_newest)
                 select = of_points(join.term, place, bind, source=f"({points})", runs=f"({relations.tail('runs')})")
                 picked += [f"j{place}_row", f"j{place}_value"]
             else:

@@ -108,7 +108,7 @@ def of_points(
     term: Term, place: int, bind: Callable[[Any], str], *, source: str = "", runs: str = "r_runs", restrict: str = ""
 ) -> str:
     """Return a SELECT of a term that looks at points: those of ``source``, or of all runs but for ``restrict``."""
-    source = source or ("r_newest" if term.is_derived else "r_points")
+    source = source or ("r_newest" if term.reads_newest else "r_points")
     return (
         f"SELECT ref AS j{place}_row, value AS j{place}_value FROM ({over_points(term, bind, source, runs, restrict)})"  # noqa: S608  # only $n
     )
@@ -121,7 +121,7 @@ def over_points(term: Term, bind: Callable[[Any], str], source: str, runs: str, 
         where += f" AND step >= {bind(term.low)}"
     if term.high is not None:
         where += f" AND step <= {bind(term.high)}"
-    if term.is_derived or term.last is not None:
+    if term.reads_newest:
         points = f"(SELECT ref, step, time, value, attempt, seq FROM {source} WHERE {where}{restrict})"  # noqa: S608  # only $n
         return in_window(term, bind, points) if term.last is not None else derived(term, bind, points, runs)
     return f"SELECT ref, {OVER_POINTS[term.function]} AS value FROM {source} WHERE {where}{restrict} GROUP BY ref"  # noqa: S608  # only $n

@@ -333,7 +333,7 @@ def _over_points(engine: Engine, refs: Sequence[int], term: Term) -> tuple[str, 
         params.append(value)
         return f"${len(params)}"
 
-    points = engine.points_sql(refs, newest=term.is_derived)
+    points = engine.points_sql(refs, newest=term.reads_newest)
     return over_points(term, bind, f"({points})", f"({engine.rows_sql('runs', refs)})"), params
 
 
