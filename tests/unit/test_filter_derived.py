@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import mllab
 from mllab.errors import FilterError
 from mllab.ids import new_id
 from mllab.query.engine import Engine
@@ -126,3 +127,18 @@ def test_the_last_steps_are_those_of_the_newest_attempt(tmp_path, sealed_attempt
     assert list_runs(engine, "", columns=columns).cells == ((700, 4.0, 100, 5.01),)
     for _ in range(2):  # from Parquet, then from memory
         assert len(select(engine, "min(loss) last 100 = 4 and count(loss) last 1 = 1 and max(loss) last 202 > 5").refs)
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_a_fork_held_at_its_start_what_it_copied(lab, is_sealed):
+    with mllab.start_run("e", "base", lab=lab, capture=False) as base:
+        base.log_batch("loss", range(5), [4.0, 3.0, 2.0, 1.0, 0.0], [1_700_000_000_000_000 + step for step in range(5)])
+    with mllab.start_run("e", "fork", fork=base, fork_step=2, lab=lab, capture=False) as fork:
+        fork.log({"loss": 0.5}, step=3)
+    if is_sealed:
+        lab.store.seal()
+    for _ in range(2):  # from Parquet, then from memory
+        assert [row.name for row in list_runs(lab.engine, "time_to(loss < 3.5) = 0 and name = fork").rows] == ["fork"]
+        assert len(select(lab.engine, "time_to(loss < 1) > 0 and name = fork").refs) == 1
+    columns = ["time_to(loss < 3.5)", "step_to(loss < 3.5)"]
+    assert list_runs(lab.engine, "name = fork", columns=columns).cells == ((0.0, 1),)

@@ -76,12 +76,13 @@ def slope(source: str) -> str:
 def first_held(operator: str, bound: float, bind: Callable[[Any], str], source: str, runs: str) -> str:
     """Return SQL for the first step at which a comparison held, or with ``runs`` the seconds from the run's start.
 
-    Runs in which it never held have no row.
+    Runs in which it never held have no row. Where it held before the run's start, in points that a fork copied, the
+    seconds are 0.
     """
     held = f"SELECT * FROM {source} WHERE value {operator} {bind(bound)} AND value <= 'inf'::DOUBLE"  # noqa: S608  # NaN is above infinity
     if not runs:
         return f"SELECT ref, min(step) AS value FROM ({held}) GROUP BY ref"  # noqa: S608
-    return f"""SELECT ref, (epoch_us(first) - epoch_us(started)) / 1e6 AS value
+    return f"""SELECT ref, greatest(epoch_us(first) - epoch_us(started), 0) / 1e6 AS value
         FROM (SELECT ref, min(time) AS first FROM ({held}) GROUP BY ref) JOIN {runs} USING (ref)"""  # noqa: S608
 
 
