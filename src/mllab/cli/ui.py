@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 def can_show_ui(invocation: Invocation) -> bool:
     """Whether somebody sits at a terminal that can move its cursor, and asked for no JSON."""
+    # Textual draws to the process's standard error: in a file, the screen would stay as it was and keys be taken.
     return (
-        is_tty(sys.stdin) and is_tty(sys.stdout) and os.environ.get("TERM") not in (None, "", "dumb")
-        and not invocation.as_json
+        is_tty(sys.stdin) and is_tty(sys.stdout) and is_tty(sys.__stderr__)
+        and os.environ.get("TERM") not in (None, "", "dumb") and not invocation.as_json
     )  # fmt: skip
 
 
