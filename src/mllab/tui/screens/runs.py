@@ -351,9 +351,12 @@ class RunsScreen(ColumnActions, SharingActions):
     async def do_mark_all(self, _: str) -> None:
         """Mark all that the filter chooses."""
         if self.listed is not None:
-            ids = await self.mllab.reader.call(run_ids, self.mllab.reader.lab.engine, self.listed, MARK_ALL)
-            self.table.mark_keys(ids)
-            self.app.notify(f"Marked {plural(len(ids), 'run')}.")
+            reading = self.mllab.reader.call(run_ids, self.mllab.reader.lab.engine, self.listed, MARK_ALL)
+            await self.read_beside("mark", "the runs to mark", reading, self._mark)
+
+    async def _mark(self, ids: list[str]) -> None:
+        self.table.mark_keys(ids)
+        self.app.notify(f"Marked {plural(len(ids), 'run')}.")
 
     def do_show(self, _: str) -> None:
         """Open the run under the cursor."""

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import shlex
+import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from mllab.errors import UsageError
-from mllab.exporting import FORMATS, write_runs_file
-from mllab.tui.acting import find, in_background
+from mllab.errors import MllabError, UsageError
+from mllab.exporting import FORMATS, format_of, whole_file, write_runs
+from mllab.query.comparison import MAX_RUNS
+from mllab.tui.acting import complain, find, in_background
 from mllab.tui.place import Place, parse_link
 from mllab.tui.screens.chooser import Choice, Chooser
 from mllab.tui.screens.editing import EditingScreen
 from mllab.tui.screens.table_actions import TableActions
+from mllab.tui.services.list_copies import list_command, list_python
 from mllab.tui.services.run_list import run_ids
 from mllab.wording import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mllab.query.engine import Engine
     from mllab.tui.services.run_list import Listed, RunList, RunView
 
+T = TypeVar("T")
 MOST_FOLDED = 500
+# Keys wait so long for what is read, so that one that follows at once finds it done.
+AT_ONCE_S = 0.1
+SAY_AFTER_S = 0.4
 
 
 class SharingActions(EditingScreen, TableActions):
@@ -30,28 +40,69 @@ class SharingActions(EditingScreen, TableActions):
     listed: Listed | None
     source: RunList | None
 
+    def __init__(self) -> None:
+        super().__init__()
+        # What is being read beside the keys, in words, by group.
+        self._slow: dict[str, str] = {}
+
     async def show_view(self, view: RunView, *, keep_columns: bool = False) -> bool:
         """Show a view."""
         raise AssertionError((view, keep_columns))
+
+    # -- what takes long -------------------------------------------------------------------------------------
+
+    async def read_beside(
+        self, group: str, what: str, reading: Awaitable[T], then: Callable[[T], Awaitable[None]]
+    ) -> None:
+        """Read something, then do something with it; beside the keys where reading takes long.
+
+        Esc ends what is being read, and so does another action of the same group: then nothing is done.
+        """
+        self.workers.cancel_group(self, group)
+        task = asyncio.ensure_future(reading)
+        done, _ = await asyncio.wait({task}, timeout=AT_ONCE_S)
+        if done:
+            await then(task.result())
+            return
+        self._slow[group] = what
+        in_background(self, group, self._finish, group, what, task, then)
+
+    async def _finish(
+        self, group: str, what: str, task: asyncio.Future[T], then: Callable[[T], Awaitable[None]]
+    ) -> None:
+        try:
+            done, _ = await asyncio.wait({task}, timeout=SAY_AFTER_S)
+            if not done:
+                self.app.notify(f"Reading {what} ... Esc ends it.", markup=False)
+            found = await task
+            self._slow.pop(group, None)
+            await then(found)
+        except MllabError as error:
+            complain(self.app, error)
+        finally:
+            task.cancel()
+            self._slow.pop(group, None)
+
+    async def close_something(self) -> bool:
+        """Close the prompt, or end what is being read."""
+        if await super().close_something():
+            return True
+        if not self._slow:
+            return False
+        for group, what in list(self._slow.items()):
+            self.workers.cancel_group(self, group)
+            self.app.notify(f"No longer reading {what}.", markup=False)
+        self._slow.clear()
+        return True
 
     # -- copies ----------------------------------------------------------------------------------------------
 
     def copies(self) -> list[Choice]:
         """Return what can be copied."""
         targets = self.targets()
-        lab = shlex.quote(self.mllab.reader.lab.root)
-        columns = [str(term) for term in self.listed.terms] if self.listed is not None else []
-        command = f"mllab runs ls --lab {lab} --columns {shlex.quote(','.join(columns))}"
-        text = self.view.text
-        if text:
-            command += f" {shlex.quote(text)}"
-        if self.view.which == "archived too":
-            command += " --all"
-        elif self.view.which == "deleted":
-            command += " --deleted"
-        python = f"mllab.runs({text!r}, lab={self.mllab.reader.lab.root!r})"
-        if self.view.which == "archived too":
-            python = f"{python[:-1]}, include_archived=True)"
+        terms = self.listed.terms if self.listed is not None else ()
+        root = self.mllab.reader.lab.root
+        command, python = list_command(root, self.view, terms), list_python(root, self.view, terms)
         return [
             Choice("\n".join(targets), "i  the id" + ("s of the marked runs" if len(targets) > 1 else ""), "id"),
             Choice(self.place().link, "l  a link to this view", "link"),
@@ -103,14 +154,17 @@ class SharingActions(EditingScreen, TableActions):
             return
         if self.listed is None:
             return
-        path = await self.mllab.reader.call(lambda: os.path.abspath(os.path.expanduser(argument)))
-        engine = self.mllab.reader.lab.engine
         columns = [str(term) for term in self.listed.terms]
-        which = self.view.which
-        count = await self.mllab.reader.call(
-            lambda: write_runs_file(engine, self.view.text, columns, path, which=which)
+        wanted = threading.Event()
+        wanted.set()
+        writing = self.mllab.reader.call(
+            _write, self.mllab.reader.lab.engine, self.view, columns, argument, wanted.is_set
         )
-        self.app.notify(f"Wrote {plural(count, 'run')} to {path}", markup=False)
+
+        async def say(written: tuple[int, str]) -> None:
+            self.app.notify(f"Wrote {plural(written[0], 'run')} to {written[1]}", markup=False)
+
+        await self.read_beside("export", "what is exported", _ended_with(writing, wanted.clear), say)
 
     # -- saved views -----------------------------------------------------------------------------------------
 
@@ -161,7 +215,10 @@ class SharingActions(EditingScreen, TableActions):
 
     def why_not_compare_marked(self) -> str:
         """Comparing takes two."""
-        return "" if len(self.table.marks) > 1 else "Mark at least two runs with Space."
+        marked = len(self.table.marks)
+        if marked > MAX_RUNS:
+            return f"{marked:,} runs are marked; at most {MAX_RUNS} can be seen beside each other. u takes marks away."
+        return "" if marked > 1 else "Mark at least two runs with Space."
 
     async def do_compare_marked(self, _: str) -> None:
         """Compare the marked runs, the one under the cursor first when it is one of them."""
@@ -175,10 +232,20 @@ class SharingActions(EditingScreen, TableActions):
     async def do_fold(self, _: str) -> None:
         """Compare the marked runs, or those that are listed, with those of other seeds taken together."""
         runs = sorted(self.table.marks)
-        if not runs and self.listed is not None:
-            runs = await self.mllab.reader.call(run_ids, self.mllab.reader.lab.engine, self.listed, MOST_FOLDED)
-            if len(self.listed.refs) > MOST_FOLDED:
-                self.app.notify(f"The first {MOST_FOLDED} runs of the list are taken; a filter chooses others.")
+        if runs or self.listed is None:
+            if len(runs) > MOST_FOLDED:
+                raise UsageError(f"{len(runs):,} runs are marked; at most {MOST_FOLDED} are taken together.",
+                                 "u takes all marks away.")  # fmt: skip
+            await self._fold(runs)
+            return
+        if len(self.listed.refs) > MOST_FOLDED:
+            self.app.notify(f"The first {MOST_FOLDED} runs of the list are taken; a filter chooses others.")
+        reading = self.mllab.reader.call(run_ids, self.mllab.reader.lab.engine, self.listed, MOST_FOLDED)
+        await self.read_beside("elsewhere", "the runs of the list", reading, self._fold)
+
+    async def _fold(self, runs: list[str]) -> None:
+        if not self.is_current:
+            return  # one went on meanwhile, and is not taken away from there
         if len(runs) < 2:
             raise UsageError("There are fewer than two runs.", "Mark some with Space, or change the filter.")
         await self.mllab.go(Place("compare", "", {"runs": ",".join(runs), "fold": "1"}))
@@ -215,11 +282,15 @@ class SharingActions(EditingScreen, TableActions):
             return
         if self.listed is None:
             return
-        title, choices = await self.mllab.reader.call(
+        reading = self.mllab.reader.call(
             mattered_choices, self.mllab.reader.lab.engine, self.listed.state, self.listed.refs, metric
         )
-        self.mllab.hold_keys()
-        in_background(self, "menu", self._show_importance, title, choices)
+        await self.read_beside("elsewhere", f"what goes along with {metric}", reading, self._importance_read)
+
+    async def _importance_read(self, found: tuple[str, list[Choice]]) -> None:
+        if self.is_current:
+            self.mllab.hold_keys()
+            in_background(self, "menu", self._show_importance, *found)
 
     async def _show_importance(self, title: str, choices: list[Choice]) -> None:
         chosen = await self.app.push_screen_wait(Chooser(title, choices, hint="Enter sorts by the param"))
@@ -235,3 +306,27 @@ class SharingActions(EditingScreen, TableActions):
             return terms[at].key
         by = self.listed.sorted_by[0] if self.listed is not None and self.listed.sorted_by else ""
         return next((term.key for term in terms if str(term) == by and term.kind == "metric"), (*metrics, "")[0])
+
+
+async def _ended_with(reading: Awaitable[T], end: Callable[[], None]) -> T:
+    """Wait for what a thread does, and tell it when nobody does any more."""
+    try:
+        return await reading
+    finally:
+        end()
+
+
+def _write(
+    engine: Engine, view: RunView, columns: list[str], argument: str, is_wanted: Callable[[], bool]
+) -> tuple[int, str]:
+    """Write a view to a file; return how many runs, and its path. What is not wanted any more does not appear."""
+    path = os.path.abspath(os.path.expanduser(argument))
+    kind = format_of(path, FORMATS)
+    if kind is None:
+        endings = ", ".join(f".{each}" for each in FORMATS)
+        raise UsageError(f"The ending of {path} names no format.", f"Let it end in one of {endings}.")
+    with whole_file(path) as stream:
+        count = write_runs(engine, view.text, columns, kind, stream, which=view.which)
+        if not is_wanted():
+            raise UsageError(f"{path} is not written: it was ended.", "Export again.")
+    return count, path

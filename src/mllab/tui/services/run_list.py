@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 PAGE_ROWS = 64
 MOST_PAGES = 64
 REST_S = 1.0
+# A query that names 100,000 runs takes seconds: of more runs than these, the ids of all are read from memory.
+MOST_NAMED = 1000
 WHICH: tuple[Which, ...] = ("present", "archived too", "deleted")
 
 
@@ -246,8 +248,17 @@ def neighbour(engine: Engine, listed: Listed, run_id: str, places: int) -> str |
 
 def run_ids(engine: Engine, listed: Listed, most: int = 100_000) -> list[str]:
     """Return the ids of the runs of a list, in order."""
-    refs = [int(ref) for ref in listed.refs[:most]]
+    refs: list[int] = listed.refs[:most].tolist()
     with engine.at(listed.state):
-        table: Any = engine.arrow(f"SELECT ref, run_id FROM ({engine.rows_sql('runs', refs)})")  # noqa: S608  # integers
-    ids = dict(zip(table.column("ref").to_pylist(), table.column("run_id").to_pylist(), strict=True))
+        ids = {}
+        named = refs
+        if len(refs) > MOST_NAMED:
+            _, named = engine.sealed_and_open(refs)
+            base, tables = engine.resident_tables(["run_id"])
+            column = tables["run_id"]
+            both = base.name if column is base else f"{base.name} POSITIONAL JOIN {column.name}"
+            found: Any = engine.arrow(f"SELECT ref, run_id FROM {both}")  # noqa: S608  # names of ours
+            ids = dict(zip(found.column("ref").to_pylist(), found.column("run_id").to_pylist(), strict=True))
+        if named:
+            ids |= dict(engine.rows(f"SELECT ref, run_id FROM ({engine.rows_sql('runs', named)})"))  # noqa: S608  # integers
     return [ids[ref] for ref in refs]
