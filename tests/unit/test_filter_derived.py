@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import pytest
 
 import mllab
@@ -142,3 +145,22 @@ def test_a_fork_held_at_its_start_what_it_copied(lab, is_sealed):
         assert len(select(lab.engine, "time_to(loss < 1) > 0 and name = fork").refs) == 1
     columns = ["time_to(loss < 3.5)", "step_to(loss < 3.5)"]
     assert list_runs(lab.engine, "name = fork", columns=columns).cells == ((0.0, 1),)
+
+
+LARGEST = 1.7976931348623157e308
+
+
+@pytest.mark.parametrize("weight", ["0", "0.6", "0.95", "0.9999999999999999"])
+@pytest.mark.parametrize(
+    "values", [[LARGEST] * 10, [-1e308] * 100, [5e-324] * 3, [0.1] * 50, [LARGEST, -LARGEST, math.nan, 1e308]]
+)
+def test_an_average_lies_between_its_values(tmp_path, weight, values):
+    store = Store.create(str(tmp_path / "store"))
+    writer = store.writer(new_id())
+    writer.event("start", {"experiment": "e", "name": "r"})
+    writer.batch("loss", range(len(values)), values)
+    writer.close()
+    ((found,),) = list_runs(Engine(store), "", columns=[f"ema(loss, {weight})"]).cells[0:1]
+    w, numbers = Fraction(weight), [Fraction(value) for value in reversed(values) if not math.isnan(value)]
+    exact = sum(w**n * number for n, number in enumerate(numbers)) / sum(w**n for n in range(len(numbers)))
+    assert found == pytest.approx(float(exact), rel=1e-12, abs=0)

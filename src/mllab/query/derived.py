@@ -51,8 +51,13 @@ def ema(weight: float, bind: Callable[[Any], str], source: str) -> str:
     https://docs.wandb.ai/guides/app/features/panels/line-plot/smoothing, whose weight is 0.6 unless chosen.
     """
     count = 1 if weight == 0 else math.ceil(math.log(_NOTHING) / math.log(weight))
-    power = f"pow({bind(weight)}::DOUBLE, n)"
-    return f"""SELECT ref, coalesce(sum(value * {power}) FILTER (fine) / sum({power}) FILTER (fine), {NAN}) AS value
+    # The weights add up to less than 1 / (1 - w). By a power of two, which rounds nothing, they stay below one half:
+    # values near the largest float do not overflow.
+    power = f"{2.0 ** (math.frexp(1 - weight)[1] - 2)!r}::DOUBLE * pow({bind(weight)}::DOUBLE, n)"
+    mean = f"sum(value * {power}) FILTER (fine) / sum({power}) FILTER (fine)"
+    # Rounding may take it past all values.
+    bounded = f"least(greatest({mean}, min(value) FILTER (fine)), max(value) FILTER (fine))"
+    return f"""SELECT ref, coalesce({bounded}, {NAN}) AS value
         FROM (SELECT ref, value, isfinite(value) AS fine,
             row_number() OVER (PARTITION BY ref, isfinite(value) {_NEWEST_FIRST}) - 1 AS n FROM {source})
         WHERE n < {bind(count)} GROUP BY ref"""  # noqa: S608  # user text is in $n only
