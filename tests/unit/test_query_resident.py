@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.whole_store import add_run
 
+from mllab.ids import new_id
 from mllab.query.engine import Engine
 from mllab.query.filter_ast import Term
+from mllab.query.resident import MAX_OLDER_BASES
 from mllab.query.select import select, select_refs
 from mllab.store.store import Store
 
@@ -61,6 +63,28 @@ def test_memory_does_not_grow_with_commits(store):
         resident.sweep(cursor)
         counts.add(tables(engine))
     assert max(counts) <= 8
+
+
+def test_columns_of_old_states_do_not_keep_every_base(tmp_path):
+    """After each commit another key is asked for, as by someone who looks around in a lab where runs go on ending."""
+    store = Store.create(str(tmp_path / "store"))
+    engine, keys = Engine(store), range(8)
+    counts = []
+    for number in keys:
+        writer = store.writer(new_id())
+        writer.event("start", {"experiment": "e", "name": str(number)})
+        writer.points({f"m{key}": float(key) for key in keys}, 0)
+        writer.event("finish", {"status": "finished"})
+        writer.close()
+        store.seal()
+        for _ in range(2):
+            assert len(select_refs(engine, f"m{number} = {number}").refs) == number + 1
+        gc.collect(0)
+        engine.resident.sweep(engine._connection)
+        counts.append(tables(engine))
+    most = 2 * (1 + MAX_OLDER_BASES)  # a base and a column of each state
+    assert max(counts) == most
+    assert len(select_refs(engine, "m0 = 0 and m6 = 6").refs) == 8
 
 
 def test_a_run_that_is_written_again_as_it_was_stays(tmp_path):
