@@ -246,6 +246,7 @@ class Memory:
         self.path = path
         self.state = load_state(path)
         self._told = self.state.copy()
+        self._owed: State | None = None  # the state before the first changes that could not be written
         self._has_warned = False
 
     def begin(self, place: str = "") -> tuple[State, State]:
@@ -254,20 +255,22 @@ class Memory:
         Args:
             place: where this session is, which counts as changed: the last session that says so is right.
         """
-        before = self._told
+        before = self._owed or self._told
         if place:
             self.state.place = place
-            before = before.copy()
             before.place = ""
-        self._told = self.state.copy()
-        return before, self._told
+        mine = self.state.copy()
+        self._told = mine.copy()
+        return before, mine
 
     def finish(self, before: State, mine: State, result: State | OSError) -> str:
         """Take over what others changed; return the warning that is due: once, that nothing is remembered."""
         if isinstance(result, State):
+            if before is self._owed:
+                self._owed = None
             self._adopt(mine, result)
             return ""
-        self._told = before  # what was changed is written with the next changes
+        self._owed = self._owed or before
         has_warned, self._has_warned = self._has_warned, True
         return "" if has_warned else not_remembered(self.path, result)
 
