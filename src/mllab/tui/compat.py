@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import select
 import signal
 import sys
 import termios
 import threading
 import time
 from contextlib import contextmanager, suppress
+from queue import Empty
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.filter import Monochrome, NoColor
@@ -23,6 +25,7 @@ from textual.screen import ModalScreen, Screen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from textual import events
     from textual.app import App
 
 ResultT = TypeVar("ResultT")
@@ -30,6 +33,7 @@ ResultT = TypeVar("ResultT")
 # Seconds that the app has after SIGTERM or SIGHUP to end by itself.
 GRACE_S = 3.0
 _ATTEMPTS = 30
+_DROP_S = 0.01
 # Undoes all that Textual's driver turns on. CAN ends a sequence that was cut off in the middle; the rest by name:
 # synchronized output, mouse (five modes), bracketed paste, in-band resizes, focus reports, the kitty keyboard
 # protocol off; wrapping on, alternate screen left, cursor shown, colours reset.
@@ -67,6 +71,11 @@ class _Paced:
         if backlog(self.app):  # type: ignore[attr-defined]  # the other base is a Screen
             return  # the timer is left running, so that the frame is tried again at its next tick
         super()._on_timer_update()  # type: ignore[misc]  # the other base is a Screen
+
+    def _on_mount(self, event: events.Mount) -> None:  # noqa: ARG002  # Screen has a handler of the same name
+        """Draw all anew after SIGTSTP and `fg`, which leave a blank screen."""
+        app: App[Any] = self.app  # type: ignore[attr-defined]  # the other base is a Screen
+        app.app_resume_signal.subscribe(self, lambda _: app.refresh(layout=True), immediate=True)  # type: ignore[arg-type]  # the same
 
 
 class PacedScreen(_Paced, Screen[ResultT]):
@@ -135,12 +144,48 @@ class _ExitGuard:
         self._is_ending = False
         # The app may end by itself while the watchdog restores; the interpreter must not exit before that is done.
         self._restoring = threading.RLock()
+        # Whether the terminal is gone: nothing can be restored, and its name may be another's by now.
+        self._is_gone = False
         self._attributes: list[Any] | None = None
         self._terminal = ""
         if sys.__stdin__ is not None and sys.__stdin__.isatty():
             with suppress(termios.error, OSError):
                 self._attributes = termios.tcgetattr(sys.__stdin__.fileno())
                 self._terminal = os.ttyname(sys.__stdin__.fileno())
+                threading.Thread(target=self._watch, args=(sys.__stdin__.fileno(),), daemon=True).start()
+
+    def _watch(self, terminal: int) -> None:
+        """End the app when its terminal is gone: not every terminal that goes sends SIGHUP.
+
+        Textual's input thread would read end of file for ever; its writer dies of the first write, and the event loop
+        waits for it as soon as its queue is full.
+        """
+        outputs = []
+        for stream in (sys.__stdout__, sys.__stderr__):
+            with suppress(OSError, ValueError):  # closed, or no file
+                if stream is not None and stream.isatty():  # which nobody can say once it is gone
+                    outputs.append(stream.fileno())
+        poll = select.poll()
+        poll.register(terminal, 0)
+        if not any(state & (select.POLLHUP | select.POLLERR) for _, state in poll.poll()):
+            return  # no terminal that could be watched
+        self._is_gone = True
+        sink = os.open(os.devnull, os.O_WRONLY)
+        for output in outputs:
+            os.dup2(sink, output)
+        os.kill(os.getpid(), signal.SIGHUP)
+        while True:  # as long as the process lives
+            self._drop_writes()
+            time.sleep(_DROP_S)
+
+    def _drop_writes(self) -> None:
+        """Take what a dead writer would have written."""
+        writer = _writer(self._app)
+        queue = getattr(writer, "_queue", None)
+        if writer is not None and queue is not None and writer.ident is not None and not writer.is_alive():
+            with suppress(Empty):
+                while True:
+                    queue.get_nowait()
 
     def on_signal(self, number: int, _frame: Any) -> None:
         """End the app; runs in the main thread, between two steps of whatever it does."""
@@ -149,6 +194,8 @@ class _ExitGuard:
         except RuntimeError:
             self._end(number)
         if self._is_ending:
+            if number == signal.SIGHUP and self._is_gone:
+                return  # said by the kernel and by the watcher
             self._end(number)
         self._is_ending = True
         watchdog = threading.Timer(self._grace_s, self._end, (number,))
@@ -168,7 +215,7 @@ class _ExitGuard:
 
     def _restore(self) -> None:
         writer = _writer(self._app)
-        if writer is None or not writer.is_alive() or not self._terminal:
+        if writer is None or not writer.is_alive() or not self._terminal or self._is_gone:
             return
         with suppress(OSError, termios.error):  # the terminal may be gone
             # Opened anew, because a terminal that reads nothing must not hold up the end.
