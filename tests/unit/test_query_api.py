@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -168,6 +169,31 @@ def test_a_limit_is_the_smaller_of_the_filters_and_the_callers(filled: Lab) -> N
     for text, limit, count in (("", 2, 2), ("limit 1", 2, 1), ("limit 2", 1, 1), ("limit 2", None, 2), ("", 0, 0)):
         frame = mllab.runs(f"order by loss desc {text}", limit=limit, include_archived=True, lab=filled)
         assert frame["name"].to_list() == names[:count]
+
+
+@pytest.mark.parametrize("limit", [-1, 2.5, math.nan, math.inf, "3"])
+def test_a_limit_that_is_none_is_refused(filled: Lab, limit: Any) -> None:
+    with pytest.raises(UsageError, match=rf"^limit is {limit!r}\."):
+        mllab.runs(limit=limit, lab=filled)
+    one: Any = np.int64(1)
+    assert len(mllab.runs(limit=one, lab=filled)) == 1
+
+
+def test_a_column_named_twice_is_refused(filled: Lab) -> None:
+    for name in ("name", "params.lr", "metrics.none"):
+        with pytest.raises(UsageError, match=f"^columns names '{name}' twice"):
+            mllab.runs(columns=[name, "status", name], lab=filled)
+
+
+def test_columns_that_are_one_text_are_refused(filled: Lab) -> None:
+    with pytest.raises(UsageError, match=r"^columns is 'loss'\."):
+        mllab.runs(columns="loss", lab=filled)
+
+
+@pytest.mark.parametrize("steps", [(None,), (1, 2, 3), (), 5, None, "12", ("1", None), (1.5, None), (None, math.nan)])
+def test_a_window_that_is_none_is_refused(filled: Lab, steps: Any) -> None:
+    with pytest.raises(UsageError, match=r"^steps is "):
+        mllab.metrics(steps=steps, lab=filled)
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import math
 import threading
+from collections import Counter
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from mllab.errors import UsageError
@@ -46,11 +49,21 @@ def runs(
 
     Raises:
         FilterError: the filter is wrong; the message points at the column.
+        UsageError: there is no such column, one is named twice, or the limit is no whole number from 0.
 
     Example:
         >>> import mllab
         >>> frame = mllab.runs("loss < 0.5 order by loss", lab=getfixture("lab"))
     """
+    if limit is not None:
+        if not _is_whole(limit) or limit < 0:
+            raise UsageError(f"limit is {limit!r}.", "Give a whole number from 0, or None for all runs.")
+        limit = int(limit)  # of numpy's types too
+    if isinstance(columns, str):
+        raise UsageError(f"columns is {columns!r}.", f"Give a list of names: columns=[{columns!r}].")
+    twice = next((name for name, count in Counter(columns or ()).items() if count > 1), None)
+    if twice is not None:
+        raise UsageError(f"columns names {twice!r} twice.", "A frame has each column once.")
     engine = Lab.find(lab).engine
     # polars takes longer to import than DuckDB to filter: meanwhile, not before.
     threading.Thread(target=importlib.import_module, args=("polars",)).start()
@@ -83,6 +96,10 @@ def metrics(
         steps: first and last step, inclusive; None for no bound.
         lab: a folder or Lab.
 
+    Raises:
+        FilterError: the filter is wrong; the message points at the column.
+        UsageError: an argument is none of what it can be.
+
     Example:
         >>> import mllab
         >>> frame = mllab.metrics(keys="loss", max_points=500, lab=getfixture("lab"))
@@ -96,6 +113,10 @@ def metrics(
 
     if attempts not in ("newest", "all"):
         raise UsageError(f"attempts is {attempts!r}.", "Choose newest or all.")
+    if not _is_window(steps):
+        raise UsageError(
+            f"steps is {steps!r}.", "Give the first and the last step, with None for no bound: steps=(1000, None)."
+        )
     engine = Lab.find(lab).engine
     wanted = [keys] if isinstance(keys, str) else keys
 
@@ -152,6 +173,16 @@ def sql(
     sandbox = Sandbox(Lab.find(lab).store)
     frame: pl.DataFrame = sandbox.run(query, lambda result: result.pl(), params=params, timeout_s=timeout_s)
     return frame
+
+
+def _is_window(steps: Any) -> bool:
+    is_pair = isinstance(steps, (tuple, list)) and len(steps) == 2
+    return is_pair and all(step is None or _is_whole(step) for step in steps)
+
+
+def _is_whole(number: Any) -> bool:
+    """Whether this is a whole number, of whatever type."""
+    return isinstance(number, Real) and math.isfinite(number) and float(number).is_integer()
 
 
 def _refs(engine: Engine, runs: Any) -> dict[int, str]:
