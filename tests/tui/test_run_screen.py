@@ -283,3 +283,17 @@ def test_a_run_that_is_not_there_is_named_and_the_list_shown(study: Lab) -> None
         await ui.sees("Runs (9)")
 
     drive(study, story, "nothing")
+
+
+def test_a_single_moment_has_its_own_clock_time_below_it(study: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    with start_run("moments", "one", lab=study, capture=False) as run:
+        run.log({"system/cpu": 50.0}, step=0)
+
+    async def story(ui: Driven) -> None:
+        await ui.sees("system/cpu", "1 point")
+        (chart,) = screen(ui).system.grid.charts
+        plot = chart._plot
+        assert plot is not None
+        assert plot.x.value(1.0) - plot.x.value(0.0) < 120
+
+    drive(study, story, Place("run", run.id, {"tab": "system"}).link)

@@ -10,6 +10,7 @@ _HEAD = """# Keys and commands
 
 This page is made from the table that the terminal UI itself reads: `python -m mllab.tui.key_reference` prints it.
 `?` shows what works where you are, `Ctrl+P` finds any of it by a few letters, and `:` takes the commands.
+A pane's keys come before those of its screen.
 Keys can be changed in [a file of yours](settings.md), where actions have names such as `runs.sort`.
 """
 

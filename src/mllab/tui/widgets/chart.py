@@ -18,7 +18,7 @@ from mllab.security import terminal
 from mllab.tui.widgets import chart_frame, chart_plot, chart_style
 from mllab.tui.widgets.chart_data import ChartView, Series
 from mllab.tui.widgets.chart_layout import Layout, lay_out
-from mllab.tui.widgets.chart_scale import Scale, spread
+from mllab.tui.widgets.chart_scale import IN_SECONDS, PAD_S, Scale, spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -207,7 +207,8 @@ class Chart(Widget, can_focus=True):
         if low <= extent[0] and high >= extent[1]:
             self.reset_zoom()
             return
-        whole = Scale(*spread(*extent, is_log=plot.x.is_log), plot.x.is_log)
+        pad = PAD_S if self._view.x_axis in IN_SECONDS else None
+        whole = Scale(*spread(*extent, is_log=plot.x.is_log, pad=pad), plot.x.is_log)
         if factor < 1 or whole.fraction(high) - whole.fraction(low) > _CLOSEST:
             self._look(max(low, extent[0]), min(high, extent[1]))
 

@@ -12,7 +12,7 @@ from mllab.tui.widgets import chart_smoothing, chart_style
 from mllab.tui.widgets.chart_canvas import Canvas
 from mllab.tui.widgets.chart_columns import Columns, cut, trace
 from mllab.tui.widgets.chart_data import ChartView, Series, in_order
-from mllab.tui.widgets.chart_scale import Scale, outward, spread
+from mllab.tui.widgets.chart_scale import IN_SECONDS, PAD_S, Scale, outward, spread
 from mllab.tui.widgets.chart_ticks import nice_step
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def x_scale(curves: Sequence[Curve], view: ChartView) -> Scale:
     if chosen_low > chosen_high or (view.is_log_x and chosen_high <= 0):
         # Of two bounds that cross, or one beyond the data, none can be kept.
         chosen_low, chosen_high = low, high
-    return Scale(*spread(chosen_low, chosen_high, is_log=view.is_log_x), view.is_log_x)
+    pad = PAD_S if view.x_axis in IN_SECONDS else None
+    return Scale(*spread(chosen_low, chosen_high, is_log=view.is_log_x, pad=pad), view.is_log_x)
 
 
 def draw(curves: Sequence[Curve], view: ChartView, layout: Layout, *, has_markers: bool = False) -> Plot:

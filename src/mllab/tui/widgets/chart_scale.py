@@ -18,6 +18,8 @@ _LARGEST = sys.float_info.max
 _SMALLEST = 5e-324
 # Each side of the only moment on an axis of time, whose number of seconds since 1970 says nothing of a span.
 PAD_S = 30.0
+# The x axes that count seconds.
+IN_SECONDS = ("wall", "relative")
 
 
 @dataclass(frozen=True, slots=True)
