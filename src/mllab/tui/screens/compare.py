@@ -14,6 +14,7 @@ from mllab.tui.acting import bindings, complain
 from mllab.tui.place import Place
 from mllab.tui.screens.charts_pane import ChartsPane
 from mllab.tui.screens.chooser import Choice
+from mllab.tui.screens.copying import CopyingScreen
 from mllab.tui.screens.table_actions import TableActions
 from mllab.tui.services.comparing import (
     Folded,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 TABS = ("table", "charts", "code")
 
 
-class CompareScreen(TableActions):
+class CompareScreen(TableActions, CopyingScreen):
     """Two runs or more."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("compare", "table")]
@@ -235,14 +236,6 @@ class CompareScreen(TableActions):
             Choice(command, "c  the command line", "command"),
             Choice(python, "p  the Python that gives the curves", "python"),
         ]
-
-    async def do_copy(self, argument: str) -> None:
-        """Copy a link, the command line or the Python."""
-        choices = self.copies()
-        chosen = next((choice for choice in choices if choice.remark == (argument or "link")), None)
-        if chosen is None:
-            raise UsageError(f"There is no {argument[:40]!r} to copy.", ", ".join(choice.remark for choice in choices))
-        await self.mllab.copy_text(chosen.value, f"Copied {chosen.text[3:]}")
 
     def do_mark_all(self, _: str) -> None:
         """Rows are no runs here."""

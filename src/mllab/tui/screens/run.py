@@ -12,11 +12,11 @@ from mllab.errors import MllabError, UsageError
 from mllab.query.differences import PATCH
 from mllab.query.run_detail import run_detail
 from mllab.query.views import SYSTEM_PREFIX
-from mllab.tui.acting import bindings, complain, in_background
+from mllab.tui.acting import bindings, complain
 from mllab.tui.place import Place
 from mllab.tui.screens.charts_pane import ChartsPane
-from mllab.tui.screens.chooser import Choice, Chooser
 from mllab.tui.screens.code_pane import CodePane
+from mllab.tui.screens.copying import CopyingScreen
 from mllab.tui.screens.editing import EditingScreen
 from mllab.tui.screens.files_pane import FilesPane
 from mllab.tui.screens.logs_pane import LogsPane
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from mllab.query.run_detail import RunDetail
+    from mllab.tui.screens.chooser import Choice
 
 TABS = ("overview", "charts", "logs", "system", "artifacts", "code")
 
 
-class RunScreen(EditingScreen):
+class RunScreen(EditingScreen, CopyingScreen):
     """Everything about one run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("run")]
@@ -253,25 +254,6 @@ class RunScreen(EditingScreen):
             return
         await self.mllab.go(Place("run", run, self.place().state))
 
-    async def do_copy(self, argument: str) -> None:
-        """Copy something."""
-        if self.detail is None:
-            return
-        choices = copies_of_run(self.mllab.reader.lab, self.detail, self.place())
-        if argument:
-            for choice in choices:
-                if choice.remark == argument:
-                    await self.mllab.copy_text(choice.value, f"Copied {choice.text[3:]}")
-                    return
-            raise UsageError(f"There is no {argument[:40]!r} to copy.", ", ".join(choice.remark for choice in choices))
-        self.mllab.hold_keys()
-        in_background(self, "menu", self._choose_copy, choices)
-
-    async def _choose_copy(self, choices: list[Choice]) -> None:
-        from dataclasses import replace
-
-        numbered = [replace(choice, value=str(at)) for at, choice in enumerate(choices)]
-        chosen = await self.app.push_screen_wait(Chooser("Copy", numbered))
-        if chosen:
-            choice = choices[int(chosen[0])]
-            await self.mllab.copy_text(choice.value, f"Copied {choice.text[3:]}")
+    def copies(self) -> list[Choice]:
+        """Return what can be copied."""
+        return [] if self.detail is None else copies_of_run(self.mllab.reader.lab, self.detail, self.place())

@@ -14,6 +14,7 @@ from mllab.query.comparison import MAX_RUNS
 from mllab.tui.acting import complain, find, in_background
 from mllab.tui.place import Place, parse_link
 from mllab.tui.screens.chooser import Choice, Chooser
+from mllab.tui.screens.copying import CopyingScreen
 from mllab.tui.screens.editing import EditingScreen
 from mllab.tui.screens.table_actions import TableActions
 from mllab.tui.services.list_copies import list_command, list_python
@@ -33,7 +34,7 @@ AT_ONCE_S = 0.1
 SAY_AFTER_S = 0.4
 
 
-class SharingActions(EditingScreen, TableActions):
+class SharingActions(EditingScreen, TableActions, CopyingScreen):
     """What can be done with the list as a whole."""
 
     view: RunView
@@ -112,27 +113,9 @@ class SharingActions(EditingScreen, TableActions):
             Choice("", "t  the rows on screen, tab-separated", "tsv"),
         ]
 
-    async def do_copy(self, argument: str) -> None:
-        """Copy something."""
-        choices = self.copies()
-        if argument:
-            for choice in choices:
-                if choice.remark == argument:
-                    await self._copy(choice)
-                    return
-            raise UsageError(f"There is no {argument[:40]!r} to copy.", ", ".join(choice.remark for choice in choices))
-        self.mllab.hold_keys()
-        in_background(self, "menu", self._choose_copy, choices)
-
-    async def _choose_copy(self, choices: list[Choice]) -> None:
-        numbered = [replace(choice, value=str(at)) for at, choice in enumerate(choices)]
-        chosen = await self.app.push_screen_wait(Chooser("Copy", numbered))
-        if chosen:
-            await self._copy(choices[int(chosen[0])])
-
-    async def _copy(self, choice: Choice) -> None:
-        text = self._rows_as_text() if choice.remark == "tsv" else choice.value
-        await self.mllab.copy_text(text, f"Copied {choice.text[3:]}")
+    def copied_text(self, choice: Choice) -> str:
+        """Return the text of a choice; the rows are those that are in sight when it is chosen."""
+        return self._rows_as_text() if choice.remark == "tsv" else choice.value
 
     def _rows_as_text(self) -> str:
         """Return the rows that are in sight, or the marked ones among those read, with a heading."""
