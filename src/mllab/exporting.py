@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from mllab.errors import UsageError, WriteError
 from mllab.ids import new_id, short_id
 from mllab.json_text import json_lines, json_text
-from mllab.wording import ago, duration, iso_time, local_time, number, param
+from mllab.wording import STATUS_GLYPHS, ago, duration, iso_time, local_time, number, param
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +34,6 @@ _ROW_FIELDS = (
     "run_id", "name", "experiment", "status", "started", "ended", "last_seen", "duration", "attempt", "parent_id",
     "forked_from", "forked_step", "user", "host", "note", "archived", "deleted", "damaged",
 )  # fmt: skip
-_STATUS_GLYPHS = {"running": "●", "finished": "✓", "failed": "✗", "killed": "■", "lost": "?"}
 
 
 def format_of(path: str | None, formats: Sequence[str]) -> str | None:
@@ -363,7 +362,7 @@ def _markdown(page: RunPage) -> Iterator[str]:
         if term.kind == "run" and term.key in _TIMES:
             return local_time(value)  # in a file `2h ago` soon says nothing
         if term.kind == "run" and term.key == "status":
-            return f"{_STATUS_GLYPHS.get(value, '?')} {value}{' (damaged)' if run.damaged else ''}"
+            return f"{STATUS_GLYPHS.get(value, '?')} {value}{' (damaged)' if run.damaged else ''}"
         return cell_text(term, value, now)
 
     yield row(headings(page.columns))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# A run's status in one cell; the word or the colour beside it says nothing else.
+STATUS_GLYPHS = {"running": "●", "finished": "✓", "failed": "✗", "killed": "■", "lost": "?"}
 _EXACT_BELOW = 1e7
 _MONTH_S = 30 * 86400
 

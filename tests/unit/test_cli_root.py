@@ -16,9 +16,9 @@ import mllab
 from mllab.cli import completion_values, failures
 from mllab.cli.main import COMMANDS, root
 from mllab.cli.reference import reference
-from mllab.cli.show import run_of_link
-from mllab.errors import FilterError, StoreError
+from mllab.errors import FilterError, StoreError, UsageError
 from mllab.plugins.manager import Plugins, use_plugins
+from mllab.tui.place import Place, parse_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -244,10 +244,17 @@ def test_init_makes_a_lab_once(call: Call, tmp_path: Path) -> None:
 
 
 def test_links_lead_to_runs() -> None:
-    assert run_of_link("mllab:///runs/abc?at=step") == "abc"
-    assert run_of_link("mllab://lab/runs/a%20b") == "a b"
-    assert run_of_link("mllab:") == "mllab:"
-    assert run_of_link("plain name") == "plain name"
+    assert parse_link("mllab:///runs/abc?at=step") == Place("run", "abc", {"at": "step"})
+    assert parse_link("mllab://lab/runs/a%20b") == Place("run", "a b")
+    assert parse_link("plain name") == Place("run", "plain name")
+    with pytest.raises(UsageError, match="no link"):
+        parse_link("mllab:")
+
+
+def test_a_link_to_a_list_needs_a_terminal_and_says_what_does_without(call: Call, lab: Lab) -> None:
+    status, out, err = call("open", "--lab", lab.root, "mllab:///runs?filter=loss+%3C+1")
+    assert (status, out) == (2, "")
+    assert "mllab open --plain 'mllab:///runs?filter=loss+%3C+1'" in err
 
 
 # -- completion ------------------------------------------------------------------------------------------------

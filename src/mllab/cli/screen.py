@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mllab.json_text import json_text
+from mllab.wording import STATUS_GLYPHS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,7 @@ UNICODE = Glyphs(
     bars="▁▂▃▄▅▆▇█",
     gap="\u00d7",
     dash="\u2013",
-    status={"running": "●", "finished": "✓", "failed": "✗", "killed": "■", "lost": "?"},
+    status=STATUS_GLYPHS,
 )
 ASCII = Glyphs(
     ellipsis="~",

@@ -33,16 +33,6 @@ def show(invocation: Invocation, run: str, *, everything: bool) -> None:
     print_run(invocation, run, everything=everything)
 
 
-def run_of_link(text: str) -> str:
-    """Return the run that a link such as ``mllab:///runs/ID?at=step`` is about; other text is returned as it is."""
-    from urllib.parse import unquote, urlsplit
-
-    if not text.startswith("mllab:"):
-        return text
-    pieces = [unquote(piece) for piece in urlsplit(text).path.split("/") if piece]
-    return pieces[-1] if pieces else text
-
-
 def print_run(invocation: Invocation, run: str, *, everything: bool) -> None:
     """Print a run."""
     from mllab.query.run_detail import run_detail

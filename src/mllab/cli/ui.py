@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 from mllab.cli.completion_values import complete_run
 from mllab.cli.invocation import Invocation, LabCommand, pass_invocation
 from mllab.cli.screen import is_tty
+from mllab.errors import UsageError
 
 if TYPE_CHECKING:
     from mllab.lab import Lab
@@ -57,6 +59,10 @@ def open_(context: click.Context, invocation: Invocation, run: str, *, plain: bo
     if can_show_ui(invocation):
         run_ui(invocation.lab, run)
         return
-    from mllab.cli.show import print_run, run_of_link
+    from mllab.cli.show import print_run
+    from mllab.tui.place import parse_link
 
-    print_run(invocation, run_of_link(run), everything=False)
+    place = parse_link(run)
+    if place.screen != "run":
+        raise UsageError("This link is of a list, which needs a terminal.", f"mllab open --plain {shlex.quote(run)}")
+    print_run(invocation, place.subject, everything=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from mllab.edits import Edit, checked_name, kept_days, parse_tag, storable, tag_edit
 from mllab.errors import UsageError
-from mllab.query.run_detail import run_tags
-from mllab.query.views import find_run, run_rows
+from mllab.query.run_detail import rows_with_tags
 from mllab.tui.journal import carry_out, replay
 from mllab.wording import plural
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mllab.tui.state import Memory, State
 
 
-class Editing:
+class Editing(ABC):
     """What can be changed. The session gives the lab, the voice and which runs are meant."""
 
     lab: Lab
@@ -32,13 +32,13 @@ class Editing:
     journal: Journal
     state: State
 
+    @abstractmethod
     def targets(self, argument: str = "") -> list[str]:
         """Return the ids of the runs that a command is about."""
-        raise NotImplementedError
 
+    @abstractmethod
     def looked_at_again(self) -> None:
         """Answer the view again after an edit."""
-        raise NotImplementedError
 
     def change_state(self, change: Callable[[State], object]) -> None:
         """Change what is remembered, as it is on disk by now: a terminal UI may run beside."""
@@ -52,11 +52,7 @@ class Editing:
         runs = self.targets(argument)
         if not runs:
             raise UsageError("Which run?", "Write show and the number of a row first, or mark some rows.")
-        engine = self.lab.engine
-        with engine.steady():
-            refs = [find_run(engine, run)[0] for run in runs]
-            rows, tags = run_rows(engine, refs), run_tags(engine, refs)
-        return [(rows[ref], tags[ref]) for ref in refs]
+        return rows_with_tags(self.lab.engine, runs)
 
     def _edit(self, label: str, edits: Sequence[Edit]) -> None:
         if not edits:

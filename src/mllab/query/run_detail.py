@@ -139,6 +139,14 @@ def run_tags(engine: Engine, refs: Sequence[int]) -> dict[int, dict[str, str]]:
     return found
 
 
+def rows_with_tags(engine: Engine, runs: Sequence[str]) -> list[tuple[RunRow, dict[str, str]]]:
+    """Return runs, each given by id, short id or name, with their tags as they are now: what an edit begins with."""
+    with engine.steady():
+        refs = [find_run(engine, run)[0] for run in runs]
+        rows, tags = run_rows(engine, refs), run_tags(engine, refs)
+    return [(rows[ref], tags[ref]) for ref in refs]
+
+
 def run_metrics(
     engine: Engine,
     refs: Sequence[int],

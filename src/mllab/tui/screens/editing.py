@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from mllab.edits import Edit, checked_name, kept_days, parse_tag, storable, tag_edit
 from mllab.errors import UsageError
-from mllab.query.run_detail import run_tags
-from mllab.query.views import find_run, run_rows
+from mllab.query.run_detail import rows_with_tags
 from mllab.security.terminal import line
 from mllab.tui.acting import find, in_background
 from mllab.tui.screens.chooser import Sheet
@@ -17,19 +16,10 @@ from mllab.wording import plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mllab.query.engine import Engine
     from mllab.query.views import RunRow
     from mllab.tui.actions import Scope
 
 SHOWN = 8
-
-
-def edited_rows(engine: Engine, runs: Sequence[str]) -> list[tuple[RunRow, dict[str, str]]]:
-    """Return runs with their tags, as they are now."""
-    with engine.steady():
-        refs = [find_run(engine, run)[0] for run in runs]
-        rows, tags = run_rows(engine, refs), run_tags(engine, refs)
-    return [(rows[ref], tags[ref]) for ref in refs]
 
 
 class EditingScreen(LabScreen):
@@ -49,14 +39,14 @@ class EditingScreen(LabScreen):
         run = self.target()
         if run is None:
             raise UsageError("There is no run here.", "Move to one.")
-        ((row, _),) = await self.mllab.reader.call(edited_rows, self.mllab.reader.lab.engine, [run])
+        ((row, _),) = await self.mllab.reader.call(rows_with_tags, self.mllab.reader.lab.engine, [run])
         return row
 
     async def _rows(self) -> list[tuple[RunRow, dict[str, str]]]:
         runs = self.targets()
         if not runs:
             raise UsageError("There is no run here.", "Move to one, or mark some with Space.")
-        return await self.mllab.reader.call(edited_rows, self.mllab.reader.lab.engine, runs)
+        return await self.mllab.reader.call(rows_with_tags, self.mllab.reader.lab.engine, runs)
 
     def _named(self, rows: Sequence[tuple[RunRow, dict[str, str]]]) -> str:
         return line(rows[0][0].name) if len(rows) == 1 else plural(len(rows), "run")

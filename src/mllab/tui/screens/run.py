@@ -22,9 +22,9 @@ from mllab.tui.screens.files_pane import FilesPane
 from mllab.tui.screens.logs_pane import LogsPane
 from mllab.tui.screens.run_copies import copies_of_run
 from mllab.tui.services.detail_text import detail_text
-from mllab.tui.services.run_cells import STATUS_GLYPHS
 from mllab.tui.widgets.logview import LogView
 from mllab.tui.widgets.tabbar import TabBar
+from mllab.wording import STATUS_GLYPHS
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -20,6 +20,7 @@ from mllab.tui.place import Place
 from mllab.tui.screens.runs_columns import ColumnActions
 from mllab.tui.screens.runs_share import SharingActions
 from mllab.tui.services.run_list import WHICH, Listed, RunList, RunView, answer, find_index, run_ids
+from mllab.tui.state import MOST_FILTERS
 from mllab.tui.widgets.prompt import Completed
 from mllab.tui.widgets.runtable import RunTable
 from mllab.wording import plural
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
 DETAIL_DELAY_S = 0.08
-MOST_FILTERS = 50
 MARK_ALL = 100_000
 _WHICH_SAID = {
     "present": "Archived and deleted runs are hidden.",

@@ -14,11 +14,11 @@ from mllab.query.goals import goal
 from mllab.query.run_detail import run_params
 from mllab.query.seeds import SeedGroup, SeedSummary, fold_seeds, mean_curve, summaries
 from mllab.query.views import SYSTEM_PREFIX, find_run
-from mllab.tui.services.run_cells import STATUS_GLYPHS, STATUS_STYLES
+from mllab.tui.services.run_cells import STATUS_STYLES
 from mllab.tui.services.run_curves import POINTS
 from mllab.tui.widgets.chart_data import Series
 from mllab.tui.widgets.table_model import TableCell, TableColumn, TableRow
-from mllab.wording import ago, duration, number, param, plural
+from mllab.wording import STATUS_GLYPHS, ago, duration, number, param, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,8 @@ from rich.text import Text
 
 from mllab.query.views import SYSTEM_PREFIX
 from mllab.security.terminal import block, fit, line, width
-from mllab.tui.services.run_cells import STATUS_GLYPHS
 from mllab.tui.widgets.chart_sparkline import sparkline
-from mllab.wording import ago, duration, local_time, number, param, plural, size
+from mllab.wording import STATUS_GLYPHS, ago, duration, local_time, number, param, plural, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

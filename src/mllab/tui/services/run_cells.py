@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mllab.ids import short_id
 from mllab.tui.widgets.table_model import TableCell, TableColumn, TableRow
-from mllab.wording import ago, duration, number, param
+from mllab.wording import STATUS_GLYPHS, ago, duration, number, param
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mllab.query.filter_ast import Term
     from mllab.tui.services.run_rows import ListedRun
 
-STATUS_GLYPHS = {"running": "●", "finished": "✓", "failed": "✗", "killed": "■", "lost": "?"}
 STATUS_STYLES = {"running": "live", "finished": "ok", "failed": "bad", "killed": "warn", "lost": "warn"}
 TIMES = ("started", "ended")
 NUMBERS = ("started", "ended", "duration", "attempt", "number")
