@@ -297,3 +297,14 @@ def test_a_single_moment_has_its_own_clock_time_below_it(study: Lab, monkeypatch
         assert plot.x.value(1.0) - plot.x.value(0.0) < 120
 
     drive(study, story, Place("run", run.id, {"tab": "system"}).link)
+
+
+def test_an_empty_log_has_its_keys_too(study: Lab) -> None:
+    async def story(ui: Driven) -> None:
+        await ui.sees("[Overview]")
+        await ui.press("tab", "tab")
+        await ui.sees("[Logs]", "Nothing was printed.", "/ search", "v level")
+        await ui.command("level")
+        await ui.until(lambda: screen(ui).query_one(LogView).level == "info")
+
+    drive(study, story, run_id(study, "cnn-0.1-1"), size=(80, 24))

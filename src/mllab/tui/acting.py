@@ -59,7 +59,8 @@ def find(name: str, scopes: tuple[Scope, ...]) -> Action:
 def acting_nodes(app: App[Any]) -> Iterator[Acting]:
     """Yield what can perform actions at present: from the focused pane outwards to the app."""
     try:
-        node: DOMNode | None = app.focused or app.screen
+        # A widget without lines, such as an empty log, counts as false.
+        node: DOMNode | None = app.focused if app.focused is not None else app.screen
     except ScreenStackError:  # the app is closing
         return
     while node is not None:

@@ -45,7 +45,7 @@ class TypeaheadApp(App[ReturnT]):
         """Hand a key to what has the focus now, before all keys that are still on their way."""
         again = events.Key(event.key, event.character)
         again.set_sender(self)  # a message stops at its sender, which would be whatever handles this one
-        target = self.focused or self.screen
+        target = self.focused if self.focused is not None else self.screen  # an empty log counts as false
         self._hand(again, target)
         target._forward_event(again)  # noqa: SLF001  # what Textual's App does with a key
 

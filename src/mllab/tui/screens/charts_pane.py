@@ -143,7 +143,7 @@ class ChartsPane(Vertical, Acting, can_focus=True):
         elif self._text:
             self._note(f"Metrics with {self._text!r}.")
         elif len(keys) < len(points):
-            self._note(f"{plural(len(singles), 'metric')} of a single value: see the overview, or / and a name.")
+            self._note(f"{plural(len(singles), 'metric')} of a single value: / and a name shows one.")
         else:
             self._note("")
 
